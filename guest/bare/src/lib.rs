@@ -1,0 +1,42 @@
+//! What a `no_std` component needs to stand on its own.
+//!
+//! A guest that links `std` imports `wasi:cli` and `wasi:io` even where it does no I/O. Ours import nothing, so they
+//! bring their own allocator, panic handler and `cabi_realloc`, which are here. On other targets this crate is empty.
+#![no_std]
+#![cfg(target_family = "wasm")]
+
+extern crate alloc;
+
+use alloc::alloc::{Layout, alloc, realloc};
+
+/// dlmalloc, since a host calls for years: a bump allocator would leak.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// A panic is a trap; the host replaces the instance and restores its breakers.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+/// The canonical ABI's allocation function, which hosts call to hand in strings and lists.
+///
+/// # Safety
+/// `old` is null, or was returned by this function for `old_len` bytes at `align`; `align` is a power of two.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
+    if new_len == 0 {
+        // The ABI asks for a well-aligned pointer that is never read.
+        return core::ptr::without_provenance_mut(align);
+    }
+    // SAFETY: the caller's promise on `old`, `old_len` and `align`; sizes over isize::MAX don't exist in 32 bits of
+    // linear memory that the engine checks.
+    let new = unsafe {
+        if old_len == 0 {
+            alloc(Layout::from_size_align_unchecked(new_len, align))
+        } else {
+            realloc(old, Layout::from_size_align_unchecked(old_len, align), new_len)
+        }
+    };
+    if new.is_null() { core::arch::wasm32::unreachable() } else { new }
+}
