@@ -29,14 +29,12 @@ pub unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize
         // The ABI asks for a well-aligned pointer that is never read.
         return core::ptr::without_provenance_mut(align);
     }
-    // SAFETY: the caller's promise on `old`, `old_len` and `align`; sizes over isize::MAX don't exist in 32 bits of
-    // linear memory that the engine checks.
-    let new = unsafe {
-        if old_len == 0 {
-            alloc(Layout::from_size_align_unchecked(new_len, align))
-        } else {
-            realloc(old, Layout::from_size_align_unchecked(old_len, align), new_len)
-        }
+    let (Ok(old_layout), Ok(layout)) =
+        (Layout::from_size_align(old_len, align), Layout::from_size_align(new_len, align))
+    else {
+        core::arch::wasm32::unreachable()
     };
+    // SAFETY: both sizes are positive where they are used, and `old` has `old_layout` by the caller's promise.
+    let new = unsafe { if old_len == 0 { alloc(layout) } else { realloc(old, old_layout, new_len) } };
     if new.is_null() { core::arch::wasm32::unreachable() } else { new }
 }
