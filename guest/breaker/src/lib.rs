@@ -1,0 +1,2 @@
+//! The component.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The program `softfuse`.
+fn main() {}
