@@ -9,6 +9,11 @@ extern crate alloc;
 
 use alloc::alloc::{Layout, alloc, realloc};
 
+// The compiler calls `memcmp` and its like by name. On this target they are wasi-libc's, which `std` would link; the
+// linker takes those objects alone, and they import nothing.
+#[link(name = "c")]
+unsafe extern "C" {}
+
 /// dlmalloc, since a host calls for years: a bump allocator would leak.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
