@@ -1,0 +1,369 @@
+//! Settling permits, and scores that come late.
+
+use super::{Breaker, Phase, Standing};
+use crate::condition::{Cause, Record};
+use crate::event::{EventReason, MaybeEvent, TripReason};
+use crate::outcome::{Class, Outcome, OutcomeKind, QualityReport, Signal};
+use crate::permit::Permit;
+use crate::score::{InvalidScore, Score};
+use crate::time::{Instant, Nanos};
+use alloc::{vec, vec::Vec};
+
+/// What became of a settled outcome or a late score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It took its place in the windows.
+    Recorded,
+    /// A probe passed or failed by it.
+    Probed,
+    /// Totals changed, nothing else.
+    Ignored,
+    /// Totals changed, nothing else, since it came too late.
+    Stale,
+    /// Kept with its live probe: an outcome whose score is owed, or a score that came before its outcome.
+    Pending,
+}
+
+/// An outcome or a late score was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// What became of it.
+    pub effect: Effect,
+    /// The change of state that it brought about.
+    pub event: MaybeEvent,
+}
+
+impl From<Effect> for Settlement {
+    fn from(effect: Effect) -> Self {
+        Self { effect, event: None }
+    }
+}
+
+/// Why nothing was taken. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RecordError {
+    /// Never given out by this breaker.
+    UnknownPermit,
+    /// A late score of an earlier generation, or of a probe that is gone.
+    Stale,
+    /// NaN, infinite or too large.
+    InvalidScore(f64),
+    /// The policy asks for this number of verdicts.
+    InvalidVerdicts(u32),
+}
+
+impl From<InvalidScore> for RecordError {
+    fn from(error: InvalidScore) -> Self {
+        Self::InvalidScore(error.0)
+    }
+}
+
+/// An outcome's signal, checked.
+#[derive(Clone, Copy)]
+pub(super) enum Checked {
+    None,
+    Score(Score),
+    Pending,
+}
+
+impl Checked {
+    fn score(self) -> Option<Score> {
+        if let Self::Score(score) = self { Some(score) } else { None }
+    }
+}
+
+impl Breaker {
+    /// Settles a permit.
+    ///
+    /// # Errors
+    /// For permits that were never given out, bad scores, and a wrong number of verdicts; nothing has changed then.
+    pub fn record_outcome(
+        &mut self,
+        permit: Permit,
+        outcome: &Outcome<'_>,
+        now: Nanos,
+    ) -> Result<Settlement, RecordError> {
+        let standing = self.permit_standing(permit, now);
+        let signal = match outcome.signal {
+            Signal::None => Checked::None,
+            Signal::Score(score) => Checked::Score(Score::quantise(score)?),
+            Signal::Pending => Checked::Pending,
+        };
+        let class = outcome.kind.class();
+        let judged = class != Class::Neutral && matches!(standing, Standing::Current | Standing::Probe);
+        match standing {
+            Standing::Unknown => return Err(RecordError::UnknownPermit),
+            _ if judged && outcome.verdicts.len() != self.policy.host_conditions.len() => {
+                // At most CONDITIONS_MAX.
+                return Err(RecordError::InvalidVerdicts(self.policy.host_conditions.len() as u32));
+            }
+            _ => {}
+        }
+        let now = self.see(now);
+        self.take_hint(outcome.retry_after, standing, now);
+        self.count(class, standing == Standing::Stale);
+        Ok(match (standing, class) {
+            (Standing::Stale, _) => Effect::Stale.into(),
+            (_, Class::Neutral) => {
+                if let Phase::HalfOpen(half_open) = &mut self.phase {
+                    half_open.free(permit.probe());
+                }
+                Effect::Ignored.into()
+            }
+            (Standing::Probe, _) => self.record_probe(permit.probe(), outcome, signal, now),
+            _ => {
+                let failed = class == Class::Failure;
+                let score = self.score_or_missing(signal, failed);
+                let record = Record { failed, latency: outcome.latency, score, verdicts: outcome.verdicts };
+                self.record_current(&record, outcome.kind, now)
+            }
+        })
+    }
+
+    /// Hands in a score after its outcome was settled, or a live probe's before.
+    ///
+    /// # Errors
+    /// For permits that were never given out or are stale, and bad scores; nothing has changed then.
+    pub fn report_quality(
+        &mut self,
+        permit: Permit,
+        report: QualityReport,
+        now: Nanos,
+    ) -> Result<Settlement, RecordError> {
+        let score = match report {
+            QualityReport::Score(score) => Some(Score::quantise(score)?),
+            QualityReport::Missing => self.policy.missing(),
+        };
+        match self.permit_standing(permit, now) {
+            Standing::Unknown => Err(RecordError::UnknownPermit),
+            Standing::Current => {
+                let now = self.see(now);
+                Ok(self.record_late(score, now))
+            }
+            // A probe that is settled is no longer a probe to settle, but its score may still count.
+            Standing::Probe | Standing::Stale => {
+                let seen = self.peek(now);
+                let Phase::HalfOpen(half_open) = &mut self.phase else { return Err(RecordError::Stale) };
+                if permit.generation() != self.generation {
+                    return Err(RecordError::Stale);
+                }
+                let number = permit.probe();
+                let passed = half_open.passed.contains(&number);
+                let live = half_open.live(number).filter(|probe| seen < probe.deadline);
+                match live {
+                    Some(probe) if probe.owed => {
+                        self.latest = seen;
+                        Ok(self.pass(number, score, seen))
+                    }
+                    Some(probe) => {
+                        if let QualityReport::Score(_) = report {
+                            probe.score = score;
+                        }
+                        self.latest = seen;
+                        Ok(Effect::Pending.into())
+                    }
+                    None if passed => {
+                        self.latest = seen;
+                        Ok(self.add_probe_score(score, seen))
+                    }
+                    None => Err(RecordError::Stale),
+                }
+            }
+        }
+    }
+
+    /// A record of a closed or metrics-only circuit; a disabled one looks away.
+    pub(super) fn record_current(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) -> Settlement {
+        if matches!(self.phase, Phase::Disabled) {
+            return Effect::Ignored.into();
+        }
+        if record.failed {
+            self.count_failure(kind, now);
+        } else {
+            self.count_success();
+        }
+        if let Some(load) = &mut self.load {
+            load.note(&self.policy.adaptive, now);
+        }
+        self.tree.record(&self.policy.leaves, record, now);
+        Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
+    }
+
+    /// A late score of a closed or metrics-only circuit.
+    pub(super) fn record_late(&mut self, score: Option<Score>, now: Instant) -> Settlement {
+        let Some(score) = score else { return Effect::Ignored.into() };
+        if matches!(self.phase, Phase::Disabled) {
+            return Effect::Ignored.into();
+        }
+        self.tree.record_late(&self.policy.leaves, score, now);
+        Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
+    }
+
+    /// Trips where the policy's tree holds.
+    fn evaluate(&mut self, now: Instant) -> MaybeEvent {
+        let failures = self.failures_limit(now);
+        let leaves = &self.policy.leaves;
+        if !self.policy.tree.holds(&|index| self.tree.leaf_holds(leaves, index, failures)) {
+            return None;
+        }
+        let reason = TripReason::Conditions(self.tree.causes(&self.policy.tree, leaves, failures));
+        Some(self.trip_or_say(reason, None, now))
+    }
+
+    /// Opens; or, while metrics-only, says so and starts afresh.
+    pub(super) fn trip_or_say(
+        &mut self,
+        reason: TripReason,
+        open_for: Option<Nanos>,
+        now: Instant,
+    ) -> alloc::boxed::Box<crate::event::Event> {
+        if matches!(self.phase, Phase::MetricsOnly) {
+            self.tree.refresh();
+            self.event(now, self.state(), EventReason::WouldHaveTripped(reason))
+        } else {
+            self.open(reason, open_for, now)
+        }
+    }
+
+    fn record_probe(&mut self, number: u32, outcome: &Outcome<'_>, signal: Checked, now: Instant) -> Settlement {
+        let failed = outcome.kind.class() == Class::Failure;
+        let early = match &mut self.phase {
+            Phase::HalfOpen(half_open) => half_open.live(number).and_then(|probe| probe.score),
+            _ => None,
+        };
+        // The outcome's own score wins over one that was reported before it.
+        let score = signal.score().or(early);
+        let pending = matches!(signal, Checked::Pending) && score.is_none();
+        let score = if failed || pending { score } else { score.or(self.policy.missing()) };
+        let record = Record { failed, latency: outcome.latency, score: None, verdicts: outcome.verdicts };
+        if failed {
+            self.count_failure(outcome.kind, now);
+        } else {
+            self.count_success();
+        }
+        if let Some(load) = &mut self.load {
+            load.note(&self.policy.adaptive, now);
+        }
+        // Scores come to the windows when the probe passes.
+        self.tree.record(&self.policy.leaves, &record, now);
+        if failed {
+            return self.reopen(TripReason::ProbeFailed(outcome.kind), now);
+        }
+        let causes = self.alone_causes(&record, now);
+        if !causes.is_empty() {
+            return self.reopen(TripReason::ProbeConditions(causes), now);
+        }
+        if pending {
+            if let Phase::HalfOpen(half_open) = &mut self.phase
+                && let Some(probe) = half_open.live(number)
+            {
+                probe.owed = true;
+            }
+            return Effect::Pending.into();
+        }
+        self.pass(number, score, now)
+    }
+
+    /// The conditions by which the tree holds on one probe alone.
+    fn alone_causes(&self, record: &Record<'_>, now: Instant) -> Vec<Cause> {
+        let (leaves, failures) = (&self.policy.leaves, self.failures_limit(now));
+        let holds = |index: usize| leaves.get(index).is_some_and(|leaf| record.alone_holds(&leaf.condition, failures));
+        if !self.policy.tree.holds(&holds) {
+            return Vec::new();
+        }
+        let mut found = vec![];
+        self.policy.tree.holding(&holds, &mut found);
+        found.into_iter().map(|index| leaves[index].condition.probe_cause(&leaves[index].path, record)).collect()
+    }
+
+    /// A probe has passed; the last one that is needed decides.
+    fn pass(&mut self, number: u32, score: Option<Score>, now: Instant) -> Settlement {
+        let Phase::HalfOpen(half_open) = &mut self.phase else { return Effect::Stale.into() };
+        half_open.free(number);
+        half_open.passed.push(number);
+        let enough = half_open.passed.len() >= self.policy.recovery_threshold as usize;
+        self.add_probe_score(score, now);
+        if !enough {
+            return Effect::Probed.into();
+        }
+        let causes = self.round_causes(now);
+        if causes.is_empty() {
+            let event = self.close(EventReason::Recovered, now);
+            return Settlement { effect: Effect::Probed, event: Some(event) };
+        }
+        self.reopen(TripReason::ProbeConditions(causes), now)
+    }
+
+    fn add_probe_score(&mut self, score: Option<Score>, now: Instant) -> Settlement {
+        let (Phase::HalfOpen(half_open), Some(score)) = (&mut self.phase, score) else {
+            return Effect::Ignored.into();
+        };
+        half_open.scores.add(score);
+        self.tree.record_late(&self.policy.leaves, score, now);
+        Effect::Recorded.into()
+    }
+
+    /// The conditions by which the tree holds over all probes of this half-open period: quality by their mean score,
+    /// everything else by what the windows hold of them.
+    fn round_causes(&self, now: Instant) -> Vec<Cause> {
+        let Phase::HalfOpen(half_open) = &self.phase else { return Vec::new() };
+        let (leaves, failures) = (&self.policy.leaves, self.failures_limit(now));
+        let holds = |index: usize| match (leaves.get(index), self.tree.states.get(index)) {
+            (Some(leaf), Some(state)) => match leaf.condition {
+                crate::condition::Condition::QualityBelow { threshold, .. } => half_open.scores.below(threshold),
+                condition => state.holds_from(&condition, 1, failures),
+            },
+            _ => false,
+        };
+        if !self.policy.tree.holds(&holds) {
+            return Vec::new();
+        }
+        let mut found = vec![];
+        self.policy.tree.holding(&holds, &mut found);
+        let cause = |index: usize| {
+            let (leaf, scores) = (&leaves[index], half_open.scores);
+            if leaf.condition.is_quality() {
+                leaf.condition.probes_quality_cause(&leaf.path, scores.sum, scores.count)
+            } else {
+                self.tree.states[index].cause(leaf, failures)
+            }
+        };
+        found.into_iter().map(cause).collect()
+    }
+
+    fn reopen(&mut self, reason: TripReason, now: Instant) -> Settlement {
+        let event = self.open(reason, None, now);
+        Settlement { effect: Effect::Probed, event: Some(event) }
+    }
+
+    /// A success without a score counts as the policy's missing score, unless its score is owed.
+    pub(super) fn score_or_missing(&self, signal: Checked, failed: bool) -> Option<Score> {
+        match signal {
+            Checked::Score(score) => Some(score),
+            Checked::None if !failed => self.policy.missing(),
+            Checked::None | Checked::Pending => None,
+        }
+    }
+
+    /// `Retry-After` extends an open period. Otherwise it is kept for the trip of its generation; a stale one isn't.
+    fn take_hint(&mut self, retry_after: Option<Nanos>, standing: Standing, now: Instant) {
+        let Some(retry_after) = retry_after else { return };
+        let hint = now.plus(retry_after.min(self.policy.retry_after_max));
+        match &mut self.phase {
+            Phase::Open { until } => *until = hint.max(*until),
+            _ if standing == Standing::Stale => {}
+            _ => self.hint_until = Some(self.hint_until.map_or(hint, |kept| kept.max(hint))),
+        }
+    }
+
+    pub(super) fn count(&mut self, class: Class, stale: bool) {
+        let totals = &mut self.totals;
+        let counter = match class {
+            Class::Success => &mut totals.successes,
+            Class::Failure => &mut totals.failures,
+            Class::Neutral => &mut totals.neutral,
+        };
+        *counter = counter.saturating_add(1);
+        totals.stale = totals.stale.saturating_add(u64::from(stale));
+    }
+}

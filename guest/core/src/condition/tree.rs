@@ -1,0 +1,109 @@
+//! Compositions: `any_of` and `all_of`, nested to any depth that a policy may have.
+
+use super::{Cause, Condition, LeafState, Record};
+use crate::time::{Instant, Nanos};
+use alloc::{boxed::Box, vec::Vec};
+use serde::Serialize;
+
+/// A condition with its place in the policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Leaf {
+    /// What it looks for.
+    pub(crate) condition: Condition,
+    /// Its path below `trip_on`, as in `any_of[1].error_rate_above`.
+    pub(crate) path: Box<str>,
+}
+
+/// A policy's conditions as a tree over its leaves. Its depth is bounded by [`DEPTH_MAX`](crate::policy::DEPTH_MAX).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) enum Node {
+    /// The leaf of this number.
+    Leaf(u32),
+    /// Holds where a child does.
+    Any(Box<[Node]>),
+    /// Holds where every child does.
+    All(Box<[Node]>),
+}
+
+impl Node {
+    /// Whether it holds, given which leaves do.
+    pub(crate) fn holds(&self, leaf: &impl Fn(usize) -> bool) -> bool {
+        match self {
+            Self::Leaf(index) => leaf(*index as usize),
+            Self::Any(children) => children.iter().any(|child| child.holds(leaf)),
+            Self::All(children) => children.iter().all(|child| child.holds(leaf)),
+        }
+    }
+
+    /// The leaves by which it holds.
+    pub(crate) fn holding(&self, leaf: &impl Fn(usize) -> bool, found: &mut Vec<usize>) {
+        match self {
+            Self::Leaf(index) => found.push(*index as usize),
+            Self::Any(children) => {
+                children.iter().filter(|child| child.holds(leaf)).for_each(|child| child.holding(leaf, found));
+            }
+            Self::All(children) => children.iter().for_each(|child| child.holding(leaf, found)),
+        }
+    }
+}
+
+/// The leaves' states of one breaker.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    pub(crate) states: Box<[LeafState]>,
+    /// When the first record came since the windows were fresh: time windows are aligned to it.
+    pub(crate) origin: Option<Instant>,
+}
+
+impl Tree {
+    pub(crate) fn new(leaves: &[Leaf]) -> Self {
+        Self { states: leaves.iter().map(|leaf| LeafState::new(&leaf.condition)).collect(), origin: None }
+    }
+
+    /// Shows a record to every leaf.
+    pub(crate) fn record(&mut self, leaves: &[Leaf], record: &Record<'_>, now: Instant) {
+        let since_origin = self.since_origin(now);
+        for (leaf, state) in leaves.iter().zip(&mut self.states) {
+            state.record(&leaf.condition, record, since_origin);
+        }
+    }
+
+    /// Shows a late score to the leaves that look at scores.
+    pub(crate) fn record_late(&mut self, leaves: &[Leaf], score: crate::score::Score, now: Instant) {
+        let since_origin = self.since_origin(now);
+        for (leaf, state) in leaves.iter().zip(&mut self.states) {
+            if let Condition::QualityBelow { window, .. } = leaf.condition {
+                state.record_score(window, Some(score), since_origin);
+            }
+        }
+    }
+
+    /// Empties every window.
+    pub(crate) fn refresh(&mut self) {
+        self.states.iter_mut().for_each(LeafState::clear);
+        self.origin = None;
+    }
+
+    fn since_origin(&mut self, now: Instant) -> Nanos {
+        now.since(*self.origin.get_or_insert(now))
+    }
+
+    /// Whether a leaf holds; `failures` overrides the limit of `consecutive_failures`.
+    pub(crate) fn leaf_holds(&self, leaves: &[Leaf], index: usize, failures: Option<u32>) -> bool {
+        match (leaves.get(index), self.states.get(index)) {
+            (Some(leaf), Some(state)) => state.holds(&leaf.condition, failures),
+            _ => false,
+        }
+    }
+
+    /// What makes the policy hold now; empty where it doesn't.
+    pub(crate) fn causes(&self, node: &Node, leaves: &[Leaf], failures: Option<u32>) -> Vec<Cause> {
+        let holds = |index| self.leaf_holds(leaves, index, failures);
+        if !node.holds(&holds) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        node.holding(&holds, &mut found);
+        found.into_iter().map(|index| self.states[index].cause(&leaves[index], failures)).collect()
+    }
+}

@@ -1,0 +1,195 @@
+//! The lease: what a host may do without asking, computed from the conditions so that no decision differs from the one
+//! that recording every call at once would make.
+//!
+//! Each condition that is false now says what it takes to stay false while benign outcomes (successes, no slower than a
+//! limit, scored within a budget) come in unseen. `any_of` needs all of its children to stay false, `all_of` one.
+
+use crate::condition::{Condition, LeafState, Node, Tree};
+use crate::policy::Policy;
+use crate::score::Score;
+use crate::time::{Instant, Nanos};
+use crate::window::{Extent, Samples, Window};
+use alloc::{vec, vec::Vec};
+
+/// Most outcomes that may wait under one lease.
+pub const LEASE_OUTCOMES_MAX: u32 = 256;
+
+/// What the scores under a lease may cost: at every prefix of k scores, `sum(threshold - score)` must not exceed
+/// `debts[k - 1]`, and there may be no more scores than debts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreBudget {
+    /// The condition's threshold.
+    pub threshold: Score,
+    /// In units of 10^-9.
+    pub debts: Vec<i64>,
+}
+
+/// Under which terms calls may be admitted unasked, and benign outcomes recorded late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmitTerms {
+    /// How many outcomes and late scores may wait.
+    pub outcomes_max: u32,
+    /// Outcomes must be settled before this.
+    pub until: Option<Instant>,
+    /// Outcomes may take no longer than this.
+    pub latency_max: Option<Nanos>,
+    /// What a success without a score counts as.
+    pub missing_score: Option<Score>,
+    /// Each kept apart.
+    pub scores: Vec<ScoreBudget>,
+}
+
+impl AdmitTerms {
+    /// Terms that ask for nothing.
+    pub(crate) fn free(missing_score: Option<Score>) -> Self {
+        Self { outcomes_max: LEASE_OUTCOMES_MAX, until: None, latency_max: None, missing_score, scores: vec![] }
+    }
+
+    /// Terms that keep both.
+    fn and(mut self, other: Self) -> Self {
+        self.outcomes_max = self.outcomes_max.min(other.outcomes_max);
+        self.until = least(self.until, other.until);
+        self.latency_max = least(self.latency_max, other.latency_max);
+        self.scores.extend(other.scores);
+        self
+    }
+
+    /// How long such a lease is likely to last, in outcomes: a budget for scores ends it sooner than a plain count.
+    fn expected_outcomes(&self) -> (u32, bool, core::cmp::Reverse<usize>) {
+        let scored = self.scores.iter().map(|budget| budget.debts.len() as u32).min();
+        let outcomes = self.outcomes_max.min(scored.unwrap_or(u32::MAX));
+        (outcomes, self.latency_max.is_none(), core::cmp::Reverse(self.scores.len()))
+    }
+}
+
+fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The terms under which a policy's tree, false now, stays false. None where every outcome must be asked about.
+pub(crate) fn terms(policy: &Policy, tree: &Tree, failures: Option<u32>, now: Instant) -> Option<AdmitTerms> {
+    if !policy.host_conditions.is_empty() {
+        return None;
+    }
+    Granting { policy, tree, failures, now }.node(&policy.tree).filter(|terms| terms.outcomes_max > 0)
+}
+
+struct Granting<'a> {
+    policy: &'a Policy,
+    tree: &'a Tree,
+    failures: Option<u32>,
+    now: Instant,
+}
+
+impl Granting<'_> {
+    fn node(&self, node: &Node) -> Option<AdmitTerms> {
+        match node {
+            Node::Leaf(index) => self.leaf(*index as usize),
+            Node::Any(children) => {
+                let mut terms = self.free();
+                for child in children {
+                    terms = terms.and(self.node(child)?);
+                }
+                Some(terms)
+            }
+            Node::All(children) => {
+                children.iter().filter_map(|child| self.node(child)).max_by_key(AdmitTerms::expected_outcomes)
+            }
+        }
+    }
+
+    fn free(&self) -> AdmitTerms {
+        AdmitTerms::free(self.policy.missing())
+    }
+
+    fn leaf(&self, index: usize) -> Option<AdmitTerms> {
+        let (leaf, state) = (self.policy.leaves.get(index)?, self.tree.states.get(index)?);
+        if self.tree.leaf_holds(&self.policy.leaves, index, self.failures) {
+            return None;
+        }
+        let samples = match state {
+            LeafState::Window(samples) => samples,
+            // A success ends the streak, whatever the limit.
+            LeafState::Streak(_) => return Some(self.free()),
+            LeafState::Verdict(_) => return None,
+        };
+        let window = leaf.condition.window()?;
+        let mut terms = self.free();
+        terms.until = self.slice_end(window, samples)?;
+        match leaf.condition {
+            // Any latency within the limit keeps it false.
+            Condition::LatencyAbove { threshold, .. } => terms.latency_max = Some(threshold),
+            Condition::ErrorRateAbove { rate, .. } => {
+                terms.outcomes_max = terms.outcomes_max.min(misses_max(samples, window, rate));
+            }
+            Condition::SlowCallRateAbove { rate, threshold, .. } => {
+                terms.latency_max = Some(threshold);
+                terms.outcomes_max = terms.outcomes_max.min(misses_max(samples, window, rate));
+            }
+            Condition::QualityBelow { threshold, .. } => {
+                let debts = debts(samples, window, threshold);
+                terms.scores.push(ScoreBudget { threshold, debts });
+            }
+            Condition::ConsecutiveFailures { .. } | Condition::Host { .. } => return None,
+        }
+        Some(terms)
+    }
+
+    /// A window by time changes by itself when a slice begins: until then, samples only come. `Some(None)` for a window
+    /// by count; none where the window hasn't come to the current slice yet.
+    fn slice_end(&self, window: Window, samples: &Samples) -> Option<Option<Instant>> {
+        let (Extent::Span { slice, .. }, Samples::Slices(ring)) = (window.extent, samples) else { return Some(None) };
+        let origin = self.tree.origin?;
+        if self.now.since(origin) / slice != ring.index() {
+            return None;
+        }
+        let end = ring.index().checked_add(1)?.checked_mul(slice)?;
+        Some(Some(origin.plus(end)))
+    }
+}
+
+/// How many misses may come before the rate could hold: it can only when they fill the window, since more misses
+/// lower a rate.
+fn misses_max(samples: &Samples, window: Window, rate: f64) -> u32 {
+    let (count, hits) = (samples.count(), samples.hits());
+    if count >= window.minimum || !crate::condition::rate_exceeds(hits, window.minimum, rate) {
+        return LEASE_OUTCOMES_MAX;
+    }
+    window.minimum - count - 1
+}
+
+/// The most that `sum(threshold - score)` over k new scores may be, for k from 1 on.
+///
+/// With k new scores the window holds them and the newest of the old ones. Its mean is not below the threshold while
+/// `sum(threshold - score) <= sum(old) - threshold * len(old)`.
+fn debts(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
+    let threshold = i128::from(threshold.units());
+    let mut count = samples.count();
+    let mut surplus = samples.sum() - threshold * i128::from(count);
+    let (capacity, ring) = match (window.extent, samples) {
+        (Extent::Count(capacity), Samples::Values(ring)) => (capacity, Some(ring)),
+        // In a window by time nothing leaves before the slice ends.
+        _ => (u32::MAX, None),
+    };
+    let mut leaving = ring.into_iter().flat_map(|ring| ring.iter());
+    let mut debts = Vec::new();
+    for scores in 1..=capacity.min(LEASE_OUTCOMES_MAX) {
+        // `count` is that of the old scores which stay.
+        if u64::from(count) + u64::from(scores) > u64::from(capacity) {
+            let Some(oldest) = leaving.next() else { break };
+            surplus -= i128::from(oldest) - threshold;
+            count -= 1;
+        }
+        let filled = u64::from(count) + u64::from(scores) >= u64::from(window.minimum);
+        debts.push(if filled { clamp(surplus) } else { i64::MAX });
+    }
+    debts
+}
+
+fn clamp(value: i128) -> i64 {
+    // In range after the clamp.
+    value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}

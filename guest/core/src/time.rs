@@ -1,0 +1,74 @@
+//! Time as the breaker knows it: nanoseconds that a host hands in. Nothing here reads a clock.
+
+/// A span, in nanoseconds.
+pub type Nanos = u64;
+
+/// Nanoseconds in a millisecond.
+pub const MILLISECOND: Nanos = 1_000_000;
+/// Nanoseconds in a second.
+pub const SECOND: Nanos = 1_000 * MILLISECOND;
+/// Nanoseconds in a minute.
+pub const MINUTE: Nanos = 60 * SECOND;
+
+/// An instant, in nanoseconds of the host's monotonic clock. It is signed because a restored breaker remembers what
+/// happened before that clock's origin. Arithmetic saturates: 2^63 ns are 292 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+impl Instant {
+    /// An instant that a host handed in; over 2^63 - 1 it counts as that.
+    pub const fn from_host(nanos: Nanos) -> Self {
+        Self(if nanos > i64::MAX as u64 { i64::MAX } else { nanos as i64 })
+    }
+
+    /// The instant at signed nanoseconds from the clock's origin.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds from the clock's origin, negative before it.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The instant a span later.
+    pub const fn plus(self, span: Nanos) -> Self {
+        Self(self.0.saturating_add_unsigned(span))
+    }
+
+    /// The instant a span earlier.
+    pub const fn minus(self, span: Nanos) -> Self {
+        Self(self.0.saturating_sub_unsigned(span))
+    }
+
+    /// The span since an earlier instant; 0 where that one is later.
+    pub const fn since(self, earlier: Self) -> Nanos {
+        if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 }
+    }
+
+    /// The signed nanoseconds from another instant to this one.
+    pub(crate) const fn offset_from(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
+
+    /// The instant at a signed offset from this one.
+    pub(crate) const fn offset(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_saturate_instead_of_wrapping() {
+        let last = Instant::from_host(u64::MAX);
+        assert_eq!(last, Instant::from_nanos(i64::MAX));
+        assert_eq!(last.plus(u64::MAX), last);
+        let first = Instant::from_nanos(i64::MIN);
+        assert_eq!(first.minus(1), first);
+        assert_eq!(last.since(first), u64::MAX);
+        assert_eq!(first.since(last), 0);
+    }
+}
