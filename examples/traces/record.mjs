@@ -185,4 +185,9 @@ async function main() {
   await llama.dispose();
 }
 
-await main();
+try {
+  await main();
+} catch (problem) {
+  console.error(`record.mjs: ${problem.message}`);
+  process.exit(1);
+}
