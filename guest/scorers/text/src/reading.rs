@@ -151,7 +151,8 @@ impl Checks {
             JsonWanted::Never => false,
         } && self.scorer.penalties.json > 0.0;
         if declared && !checked && !json::is_valid(text) {
-            let what = "it says that it is JSON and isn't; read are OpenAI-style completions, JSON documents, plain text";
+            let what =
+                "it says that it is JSON and isn't; read are OpenAI-style completions, JSON documents, plain text";
             return Err(ScoreError::Malformed(what.into()));
         }
         self.json_asked |= checked;
@@ -253,9 +254,10 @@ impl Checks {
 
     fn is_truncated(&self, end: End, no_end_mark: bool) -> bool {
         let by = self.scorer.truncated_by;
-        let at_limit = self.finish_reason.as_deref().is_some_and(|reason| {
-            ["length", "max_tokens"].iter().any(|limit| reason.eq_ignore_ascii_case(limit))
-        });
+        let at_limit = self
+            .finish_reason
+            .as_deref()
+            .is_some_and(|reason| ["length", "max_tokens"].iter().any(|limit| reason.eq_ignore_ascii_case(limit)));
         let broken = end == End::Broken || (end == End::Complete && no_end_mark);
         (by.finish_reason && at_limit)
             || (by.broken_stream && broken)

@@ -104,8 +104,9 @@ impl Beginning {
             }
             if core::mem::take(&mut self.gap) {
                 self.text.push(' ');
+                self.characters_left = self.characters_left.saturating_sub(1);
             }
-            self.characters_left -= 1;
+            self.characters_left = self.characters_left.saturating_sub(1);
             match character {
                 '\u{2018}' | '\u{2019}' | '\u{2bc}' | '`' => self.text.push('\''),
                 other => self.text.extend(other.to_lowercase()),
