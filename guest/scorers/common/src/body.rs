@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 use crate::exchange::{End, ScoreError, Verdict};
 
-/// The longest JSON document that is read, in bytes.
-pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// The longest JSON document that is read, in bytes: more than a hundred embeddings of 3072 numbers.
+pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
 /// The longest line, and the longest data of one event, in bytes. Events with log-probabilities take a few kilobytes.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 /// A number that may be NaN or infinite, as number, as `"NaN"`, `"Infinity"`, `"-Infinity"`, or as null for NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +59,120 @@ impl Visitor<'_> for NumberVisitor {
 
 /// The words that stand for numbers, longest first, since one contains another.
 const BARE: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
+
+/// One vector or several: a list of numbers, or a list of such lists. No vector where the list is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vectors(pub Vec<Vec<f64>>);
+
+/// A list's first element, which says what the others are.
+enum Cell {
+    Number(Number),
+    Row(Row),
+}
+
+/// A list of numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row(pub Vec<f64>);
+
+impl<'de> Deserialize<'de> for Vectors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(VectorsVisitor)
+    }
+}
+
+struct VectorsVisitor;
+
+impl<'de> Visitor<'de> for VectorsVisitor {
+    type Value = Vectors;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of numbers, or a list of such lists")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vectors, A::Error> {
+        match items.next_element::<Cell>()? {
+            None => Ok(Vectors::default()),
+            Some(Cell::Number(first)) => {
+                let mut row = alloc::vec![first.0];
+                while let Some(number) = items.next_element::<Number>()? {
+                    row.push(number.0);
+                }
+                Ok(Vectors(alloc::vec![row]))
+            }
+            Some(Cell::Row(first)) => {
+                let mut rows = alloc::vec![first.0];
+                while let Some(row) = items.next_element::<Row>()? {
+                    rows.push(row.0);
+                }
+                Ok(Vectors(rows))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RowVisitor)
+    }
+}
+
+struct RowVisitor;
+
+impl<'de> Visitor<'de> for RowVisitor {
+    type Value = Row;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of numbers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Row, A::Error> {
+        let mut row = Vec::new();
+        while let Some(number) = items.next_element::<Number>()? {
+            row.push(number.0);
+        }
+        Ok(Row(row))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CellVisitor)
+    }
+}
+
+struct CellVisitor;
+
+impl<'de> Visitor<'de> for CellVisitor {
+    type Value = Cell;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a list of numbers")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Cell, E> {
+        NumberVisitor.visit_f64(value).map(Cell::Number)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Cell, E> {
+        NumberVisitor.visit_i64(value).map(Cell::Number)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Cell, E> {
+        NumberVisitor.visit_u64(value).map(Cell::Number)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Cell, E> {
+        NumberVisitor.visit_unit().map(Cell::Number)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Cell, E> {
+        NumberVisitor.visit_str(value).map(Cell::Number)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Cell, A::Error> {
+        RowVisitor.visit_seq(items).map(Cell::Row)
+    }
+}
 
 /// A JSON value that was there and isn't null, and is not looked into.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +231,7 @@ impl<'de> Visitor<'de> for MaybeStringVisitor {
         Ok(MaybeString(None))
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<MaybeString, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<MaybeString, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(MaybeString(None))
     }

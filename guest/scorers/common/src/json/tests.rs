@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Number, is_valid, parse};
+use super::{Number, Vectors, is_valid, parse};
 
 fn numbers(text: &str) -> Vec<f64> {
     parse::<Vec<Number>>(text.as_bytes()).expect("readable").into_iter().map(|n| n.0).collect()
@@ -55,4 +55,16 @@ fn depth_blows_no_stack() {
     assert!(parse::<Vec<Vec<Number>>>(deep.as_bytes()).is_err());
     let closed: String = core::iter::repeat_n('[', 200_000).chain(core::iter::repeat_n(']', 200_000)).collect();
     let _ = is_valid(&closed);
+}
+
+#[test]
+fn vectors_come_alone_or_in_a_list() {
+    let vectors = |text: &str| parse::<Vectors>(text.as_bytes()).map(|vectors| vectors.0);
+    assert_eq!(vectors("[1, -2.5]"), Ok([[1.0, -2.5].into()].into()));
+    assert_eq!(vectors("[[1], [2, 3], []]"), Ok([[1.0].into(), [2.0, 3.0].into(), Vec::new()].into()));
+    assert_eq!(vectors("[]"), Ok(Vec::new()));
+    assert!(vectors("[NaN]").expect("readable")[0][0].is_nan());
+    for wrong in ["[1, [2]]", "[[1], 2]", "[[[1]]]", "[true]", "{}", "7"] {
+        assert!(vectors(wrong).is_err(), "{wrong}");
+    }
 }
