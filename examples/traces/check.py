@@ -23,14 +23,14 @@ def require(holds, problem):
 def check_line(number, call, previous_end_ms):
     """Raises a ValueError that says what is wrong with a line."""
     require(call["outcome"] in OUTCOMES, f"outcome {call['outcome']!r}")
-    require(math.isfinite(call["at_ms"]) and call["at_ms"] >= previous_end_ms - 0.2, "begins before the call above it ended")
+    require(math.isfinite(call["at_ms"]) and call["at_ms"] >= previous_end_ms - 0.2, "begins before its forerunner ended")
     require(math.isfinite(call["latency_ms"]) and call["latency_ms"] > 0, f"latency_ms {call['latency_ms']}")
     require(call["request"]["messages"][-1]["role"] == "user", "the last message isn't the user's")
     choice = call["response"]["choices"][0]
     tokens = choice["logprobs"]["content"]
     require(choice["finish_reason"] in ("stop", "length"), f"finish_reason {choice['finish_reason']!r}")
     require(len(tokens) == call["response"]["usage"]["completion_tokens"], "a log-probability for every token")
-    require(choice["finish_reason"] == "stop" or len(tokens) == call["request"]["max_tokens"], "cut off before max_tokens")
+    require(choice["finish_reason"] == "stop" or len(tokens) == call["request"]["max_tokens"], "cut off early")
     for token in tokens:
         best = token["top_logprobs"][0]["logprob"]
         require(token["logprob"] <= best <= 0, f"log-probabilities {token['logprob']} and {best}")

@@ -48,14 +48,18 @@ function chatTokens(model, messages) {
   const mark = (text) => model.tokenize(text, true);
   const plain = (text) => model.tokenize(text, false);
   const turns = all.flatMap(({ role, content }) => [
-    ...mark("<|im_start|>"), ...plain(`${role}\n${content}`), ...mark("<|im_end|>"), ...plain("\n"),
+    ...mark("<|im_start|>"),
+    ...plain(`${role}\n${content}`),
+    ...mark("<|im_end|>"),
+    ...plain("\n"),
   ]);
   return [...turns, ...mark("<|im_start|>"), ...plain("assistant\n")];
 }
 
 /**
- * One step: feeds `tokens` and returns the likeliest next tokens, best first, each with its log-probability. That is of the
- * model's own distribution over the whole vocabulary, at temperature 1, whatever temperature the answer is sampled at.
+ * One step: feeds `tokens` and returns the likeliest next tokens, best first, each with its log-probability. That is of
+ * the model's own distribution over the whole vocabulary, at temperature 1, whatever temperature the answer is sampled
+ * at.
  */
 async function nextCandidates(sequence, tokens) {
   const wanted = {
@@ -86,7 +90,8 @@ function choose(candidates, { temperature, top_k: topK = CANDIDATES_MAX }, rando
 /** Answers one request and returns the response as an OpenAI-compatible server would send it. */
 async function complete(model, sequence, request, random) {
   const promptTokens = chatTokens(model, request.messages);
-  if (promptTokens.length + request.max_tokens > CONTEXT_TOKENS_MAX) throw new Error("a prompt is too long for the context");
+  if (promptTokens.length + request.max_tokens > CONTEXT_TOKENS_MAX)
+    throw new Error("a prompt is too long for the context");
   await sequence.clearHistory();
   const answer = [];
   const content = [];
@@ -105,12 +110,14 @@ async function complete(model, sequence, request, random) {
   return {
     object: "chat.completion",
     model: MODEL_NAME,
-    choices: [{
-      index: 0,
-      message: { role: "assistant", content: model.detokenize(answer) },
-      finish_reason: finishReason,
-      logprobs: { content },
-    }],
+    choices: [
+      {
+        index: 0,
+        message: { role: "assistant", content: model.detokenize(answer) },
+        finish_reason: finishReason,
+        logprobs: { content },
+      },
+    ],
     usage: {
       prompt_tokens: promptTokens.length,
       completion_tokens: answer.length,
@@ -132,10 +139,18 @@ function plan(scale) {
   let next = 0;
   return PHASES.flatMap(({ phase, calls, settings, damage }) =>
     Array.from({ length: Math.round(calls * scale) }, (_, index) => {
-      if (next === asked.length) throw new Error(`the phases ask for more than the ${asked.length} prompts that there are`);
+      if (next === asked.length)
+        throw new Error(`the phases ask for more than the ${asked.length} prompts that there are`);
       const kind = damage[index % damage.length];
       const { messages, ...rest } = damaged(asked[next++], kind, corruption);
-      const request = { messages, ...settings, max_tokens: ANSWER_TOKENS_MAX, logprobs: true, top_logprobs: TOP_LOGPROBS, ...rest };
+      const request = {
+        messages,
+        ...settings,
+        max_tokens: ANSWER_TOKENS_MAX,
+        logprobs: true,
+        top_logprobs: TOP_LOGPROBS,
+        ...rest,
+      };
       return { phase, kind, request };
     }),
   );
@@ -145,13 +160,20 @@ async function main() {
   const { values } = parseArgs({
     options: { model: { type: "string" }, out: { type: "string" }, scale: { type: "string", default: "1" } },
   });
-  if (!values.model || !values.out) throw new Error("usage: node record.mjs --model FILE.gguf --out TRACE.jsonl [--scale 0.1]");
+  if (!values.model || !values.out)
+    throw new Error("usage: node record.mjs --model FILE.gguf --out TRACE.jsonl [--scale 0.1]");
   const scale = Number(values.scale);
   if (!(scale > 0 && scale <= 1)) throw new Error(`--scale is ${values.scale}: it must be above 0 and at most 1`);
   const found = await sha256(values.model);
   if (found !== MODEL_SHA256) console.error(`warning: ${values.model} has SHA-256 ${found}, not ${MODEL_SHA256}`);
 
-  const llama = await getLlama({ gpu: false, build: "never", skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.error });
+  const llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    maxThreads: 1,
+    logLevel: LlamaLogLevel.error,
+  });
   const model = await llama.loadModel({ modelPath: values.model });
   const context = await model.createContext({ contextSize: CONTEXT_TOKENS_MAX, threads: 1 });
   const sequence = context.getSequence();
