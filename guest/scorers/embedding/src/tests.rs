@@ -193,6 +193,14 @@ fn what_is_no_vector_is_malformed() {
 }
 
 #[test]
+fn the_readme_shows_the_defaults() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("embedding\n")).expect("a section");
+    let shown = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML block");
+    assert_eq!(format!("{:?}", scorer(shown)), format!("{:?}", scorer("")));
+}
+
+#[test]
 fn bad_configurations_name_every_key() {
     let bad = "dimension = 3\ncolapse = 1\n[norm]\nexpected = 0\ntolerance = 0.7\n[drift]\nreference = [0, 0.0]\n\
                cosine_bad = 0.5\n[collapse]\ncosine_good = 0.99\nvectors_min = 1";

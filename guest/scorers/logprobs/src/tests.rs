@@ -191,7 +191,7 @@ fn streams_add_up() {
     let half = token("-0.6931471805599453", &[]);
     let stream = format!(
         "data: {{\"choices\":[]}}\n\n{}{}data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n",
-        chunk(&[half.clone()]),
+        chunk(std::slice::from_ref(&half)),
         chunk(&[token("-1.3862943611198906", &[]), token("0", &[])]),
     );
     let Ok(Verdict::Score(score)) = say("", SSE, &stream) else { panic!("no score") };
@@ -259,6 +259,14 @@ fn depth_blows_no_stack() {
     malformed("", JSON, &format!(r#"{{"choices":{deep}"#));
     malformed("", JSON, &format!(r#"{{"probabilities":{deep}"#));
     malformed("", SSE, &format!("data: {}\n\n", "[".repeat(100_000)));
+}
+
+#[test]
+fn the_readme_shows_the_defaults() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("logprobs\n")).expect("a section");
+    let shown = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML block");
+    assert_eq!(format!("{:?}", scorer(shown)), format!("{:?}", scorer("")));
 }
 
 #[test]

@@ -300,6 +300,14 @@ fn streams_that_break_off_are_truncated() {
 }
 
 #[test]
+fn the_readme_shows_the_defaults() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("text\n")).expect("a section");
+    let shown = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML block");
+    assert_eq!(format!("{:?}", scorer(shown)), format!("{:?}", scorer("")));
+}
+
+#[test]
 fn bad_configurations_name_every_key() {
     let bad = "json = \"yes\"\nthreshold = 1\n[penalty]\nempty = 2\nrefusals = 0.1\n[refusal]\nphrases = \"no\"\n";
     let keys: Vec<String> = TextScorer::configure(bad).expect_err("bad").into_iter().map(|p| p.key).collect();
