@@ -1,0 +1,340 @@
+//! A breaker: a handle that any thread may hold, clone and call.
+
+mod operate;
+mod permit;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use permit::{LateScores, Permit, Reporter, Settled};
+
+use crate::bindings::breaker as wit;
+use crate::clock::Clock;
+use crate::component::{Cell, Slot};
+use crate::condition::Held;
+use crate::error::{ComponentFailure, Rejected};
+use crate::events::Hub;
+use crate::metrics::{BreakerMeters, Metrics};
+use crate::policy::Policy;
+use crate::types::{CircuitStatus, Event, OperatorState, State, StateChange, Time, span_nanos};
+
+/// What happens to calls while the breaker component fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailureMode {
+    /// They are admitted, unguarded. A breaker that is broken then harms nobody; it is the default.
+    #[default]
+    Open,
+    /// They are refused, with [`Rejected::component_failure`] set.
+    Closed,
+}
+
+/// What the breakers of a registry share.
+pub(crate) struct Home {
+    pub(crate) slot: Slot,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
+    pub(crate) failure_mode: FailureMode,
+    pub(crate) snapshot_every: u64,
+}
+
+/// A circuit breaker. Cheap to clone; all clones are one breaker. [`Registry`](crate::Registry) makes them.
+///
+/// Each method that reads the clock has a twin that is handed the time instead, `..._at`, for replay, tests and benches.
+#[derive(Clone)]
+pub struct Breaker(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) home: Arc<Home>,
+    pub(crate) meters: BreakerMeters,
+    pub(crate) inner: Mutex<Inner>,
+    /// The state as of the last event: exact, since every change makes one.
+    state: AtomicU8,
+    trip_count: AtomicU64,
+}
+
+/// What the breaker's lock guards. It is held for a call of the component, never for a guarded call.
+pub(crate) struct Inner {
+    pub(crate) cell: Cell,
+    pub(crate) conditions: Held,
+    /// Events of the operation under way.
+    pub(crate) outbox: Vec<Event>,
+}
+
+impl Breaker {
+    pub(crate) fn new(home: &Arc<Home>, cell: Cell, conditions: Held, meters: BreakerMeters) -> Self {
+        meters.appeared(State::Closed);
+        Self(Arc::new(Shared {
+            name: Arc::clone(&cell.name),
+            policy: cell.policy.clone(),
+            home: Arc::clone(home),
+            meters,
+            inner: Mutex::new(Inner { cell, conditions, outbox: Vec::new() }),
+            state: AtomicU8::new(State::Closed.as_metric()),
+            trip_count: AtomicU64::new(0),
+        }))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// Its policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// Its registry's clock, now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.0.home.clock.now()
+    }
+
+    /// The state as of the last change: what costs nothing to ask. An open circuit whose period has passed is open until
+    /// somebody calls; [`is_open`](Self::is_open) says whether a call would be refused.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.0.known_state()
+    }
+
+    /// All that there is to know of it. Asking changes nothing.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn status(&self) -> Result<CircuitStatus, ComponentFailure> {
+        self.status_at(self.now())
+    }
+
+    /// [`status`](Self::status), as of `now`.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn status_at(&self, now: Time) -> Result<CircuitStatus, ComponentFailure> {
+        let status = self.0.ask(now, "status", |guest, store, id| guest.call_status(store, id, now.nanos()))?;
+        Ok(CircuitStatus::from_wit(status))
+    }
+
+    /// The refusal that a call would get now, if any. It consumes no probe and counts nothing. Where the component fails,
+    /// it is as the registry's failure mode says.
+    #[must_use]
+    pub fn would_refuse(&self) -> Option<Rejected> {
+        self.would_refuse_at(self.now())
+    }
+
+    /// [`would_refuse`](Self::would_refuse), as of `now`.
+    #[must_use]
+    pub fn would_refuse_at(&self, now: Time) -> Option<Rejected> {
+        let asked =
+            self.0.plain(now, |seated| seated.ask(|guest, store, id| guest.call_would_refuse(store, id, now.nanos())));
+        match asked {
+            Ok(rejection) => rejection.map(|rejection| self.0.rejected(rejection)),
+            Err(failure) => self.0.refused_by_failure(failure),
+        }
+    }
+
+    /// Whether a call would be refused now. It consumes no probe.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.would_refuse().is_some()
+    }
+
+    /// [`is_open`](Self::is_open), as of `now`.
+    #[must_use]
+    pub fn is_open_at(&self, now: Time) -> bool {
+        self.would_refuse_at(now).is_some()
+    }
+
+    /// Closes the circuit: trip count 0, windows fresh, an operator's state ended.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn reset(&self) -> Result<Option<StateChange>, ComponentFailure> {
+        self.reset_at(self.now())
+    }
+
+    /// [`reset`](Self::reset), at `now`.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn reset_at(&self, now: Time) -> Result<Option<StateChange>, ComponentFailure> {
+        self.0.change(now, |guest, store, id| guest.call_reset(store, id, now.nanos()))
+    }
+
+    /// Puts the circuit into an operator's state, until [`reset`](Self::reset). `None` where it is in that state already.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn set_operator_state(&self, state: OperatorState) -> Result<Option<StateChange>, ComponentFailure> {
+        self.set_operator_state_at(state, self.now())
+    }
+
+    /// [`set_operator_state`](Self::set_operator_state), at `now`.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn set_operator_state_at(
+        &self,
+        state: OperatorState,
+        now: Time,
+    ) -> Result<Option<StateChange>, ComponentFailure> {
+        self.0.change(now, |guest, store, id| guest.call_set_operator_state(store, id, state.to_wit(), now.nanos()))
+    }
+
+    /// Opens the circuit for a reason of the caller's own, for `open_for`, or as long as the policy says. An open period
+    /// is extended, never shortened. `None` where the state stays.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn trip(&self, reason: &str, open_for: Option<Duration>) -> Result<Option<StateChange>, ComponentFailure> {
+        self.trip_at(reason, open_for, self.now())
+    }
+
+    /// [`trip`](Self::trip), at `now`.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn trip_at(
+        &self,
+        reason: &str,
+        open_for: Option<Duration>,
+        now: Time,
+    ) -> Result<Option<StateChange>, ComponentFailure> {
+        let open_for = open_for.map(span_nanos);
+        self.0.change(now, |guest, store, id| guest.call_trip(store, id, reason, open_for, now.nanos()))
+    }
+
+    /// The whole state as bytes, for [`Registry::restore`](crate::Registry::restore), in another process perhaps. A host's
+    /// own conditions are not in it.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn snapshot(&self) -> Result<Vec<u8>, ComponentFailure> {
+        self.snapshot_at(self.now())
+    }
+
+    /// [`snapshot`](Self::snapshot), as of `now`.
+    ///
+    /// # Errors
+    /// Where the component fails.
+    pub fn snapshot_at(&self, now: Time) -> Result<Vec<u8>, ComponentFailure> {
+        self.0.ask(now, "snapshot", |guest, store, id| guest.call_snapshot(store, id, now.nanos()))
+    }
+
+    /// Asks for the right to one call.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn permit(&self) -> Result<Permit, Rejected> {
+        self.permit_at(self.now())
+    }
+
+    /// [`permit`](Self::permit), at `now`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn permit_at(&self, now: Time) -> Result<Permit, Rejected> {
+        let asked = self.0.operate(now, |seated, _| {
+            match seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))? {
+                Ok(wit::Admission { permit, event }) => Ok((Ok((permit, seated.cell().incarnation())), event)),
+                Err(wit::Refusal::Rejected(rejection)) => Ok((Err(rejection), None)),
+                Err(wit::Refusal::UnknownBreaker) => Err(seated.nonsense("a breaker that it made is unknown to it")),
+                Err(wit::Refusal::Other(text)) => Err(seated.nonsense(&format!("no permit and no rejection: {text}"))),
+            }
+        });
+        let rejected = match asked {
+            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self.clone(), Some(permit), incarnation, now)),
+            Ok((Err(rejection), _)) => self.0.rejected(rejection),
+            Err(failure) => match self.0.refused_by_failure(failure) {
+                Some(rejected) => rejected,
+                None => return Ok(Permit::new(self.clone(), None, 0, now)),
+            },
+        };
+        self.0.meters.rejected();
+        Err(rejected)
+    }
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker").field("name", &self.0.name).field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn known_state(&self) -> State {
+        State::ALL[usize::from(self.state.load(Ordering::Relaxed)) % State::ALL.len()]
+    }
+
+    /// Takes note of a state that a restored breaker has.
+    pub(crate) fn note(&self, state: State, trip_count: u64) {
+        let old = self.known_state();
+        self.state.store(state.as_metric(), Ordering::Relaxed);
+        self.trip_count.store(trip_count, Ordering::Relaxed);
+        self.meters.changed(old, state, false);
+    }
+
+    fn rejected(&self, rejection: wit::Rejection) -> Rejected {
+        Rejected {
+            breaker: Arc::clone(&self.name),
+            state: State::from_wit(rejection.state),
+            reason: rejection.reason,
+            trip_count: rejection.trip_count,
+            retry_after: rejection.retry_after.map(Duration::from_nanos),
+            component_failure: None,
+        }
+    }
+
+    /// Where the registry fails closed: the refusal.
+    fn refused_by_failure(&self, failure: ComponentFailure) -> Option<Rejected> {
+        match self.home.failure_mode {
+            FailureMode::Open => None,
+            FailureMode::Closed => Some(Rejected {
+                breaker: Arc::clone(&self.name),
+                state: self.known_state(),
+                reason: Some(failure.to_string()),
+                trip_count: self.trip_count.load(Ordering::Relaxed),
+                retry_after: match &failure {
+                    ComponentFailure::Resting { rest, .. } => Some(*rest),
+                    _ => None,
+                },
+                component_failure: Some(failure),
+            }),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.meters.vanished(self.known_state());
+        self.home.slot.unseat(&mut self.inner.get_mut().cell);
+    }
+}
+
+impl Breaker {
+    /// Takes a snapshot to come back from: the bytes, when, and the trip count. `None` where the component fails.
+    pub(crate) fn retire(&self) -> Option<(Arc<[u8]>, Time, u64)> {
+        let mut inner = self.0.inner.lock();
+        let Inner { cell, outbox, .. } = &mut *inner;
+        // One that never sat anywhere has nothing to lose but what it was to come back from.
+        let saved = match self.0.home.slot.save_again(cell, outbox) {
+            Ok(()) => cell.saved(),
+            Err(_) => None,
+        };
+        let (bytes, at) = saved?;
+        Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
+    }
+
+    /// Takes the host's own conditions out of a breaker that retires.
+    pub(crate) fn take_conditions(&self) -> Held {
+        std::mem::replace(&mut self.0.inner.lock().conditions, Held::empty())
+    }
+}

@@ -1,0 +1,62 @@
+//! Where a host gets its time from: the component has no clock, so every call hands one reading in.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::types::Time;
+
+/// A monotonic clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Now. A reading that is earlier than one before is taken as the latest, since threads race.
+    fn now(&self) -> Time;
+}
+
+/// The system's monotonic clock, from the moment that this was made. It is the default.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock(Instant);
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Time {
+        Time::ZERO + self.0.elapsed()
+    }
+}
+
+/// A clock that is set by hand, for tests and replay.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub const fn new(now: Time) -> Self {
+        Self(AtomicI64::new(now.as_nanos()))
+    }
+
+    /// Sets it.
+    pub fn set(&self, now: Time) {
+        self.0.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Moves it on.
+    pub fn advance(&self, span: Duration) {
+        self.set(self.now() + span);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Time {
+        Time::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Time {
+        (**self).now()
+    }
+}

@@ -1,0 +1,562 @@
+//! Keeps a component instance at work: makes it, replaces it when it fails or a newer one comes, and seats breakers in it.
+//!
+//! A breaker lives in the instance only as a handle, and outlives it by its snapshot. So after a failure nothing is
+//! rebuilt at once: the next call of each breaker finds that its seat is gone and takes a new one.
+//!
+//! There is a circuit around the circuit. A component that fails again and again is not started for a while, and for
+//! longer each time.
+
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{BreakerComponent, Instance};
+use crate::bindings::breaker as wit;
+use crate::clock::Clock;
+use crate::error::{ComponentFailure, RestoreError};
+use crate::metrics::ComponentMeters;
+use crate::policy::Policy;
+use crate::types::{Event, Time, span_nanos};
+
+/// Compiled policies that an instance keeps; beyond, the least recently used is compiled again when it is needed.
+const POLICIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it isn't zero");
+
+/// When a component that fails is let rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RestSettings {
+    /// So many failures ...
+    pub(crate) failures_max: u32,
+    /// ... within this time.
+    pub(crate) within: Duration,
+    /// The first rest; each that follows is twice as long ...
+    pub(crate) rest: Duration,
+    /// ... up to this. An instance that has lived for as long makes the next rest the first again.
+    pub(crate) rest_max: Duration,
+}
+
+/// A breaker's place in the slot, kept by the breaker under its own lock.
+pub(crate) struct Cell {
+    /// Tells it from all others of the process.
+    pub(crate) uid: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) salt: u64,
+    seat: Option<Seat>,
+    saved: Option<Saved>,
+    /// Records since `saved`: what a failure would lose.
+    pub(crate) unsaved: u64,
+    /// The latest time that it was called with.
+    last_now: Arc<AtomicI64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seat {
+    incarnation: u64,
+    id: u32,
+}
+
+#[derive(Clone)]
+struct Saved {
+    bytes: Arc<[u8]>,
+    at: Time,
+}
+
+impl Cell {
+    pub(crate) fn new(uid: u64, name: Arc<str>, policy: Policy, salt: u64) -> Self {
+        let last_now = Arc::new(AtomicI64::new(0));
+        Self { uid, name, policy, salt, seat: None, saved: None, unsaved: 0, last_now }
+    }
+
+    /// Makes it come back from a snapshot that was taken at `at`, on its own clock.
+    pub(crate) fn set_saved(&mut self, bytes: Arc<[u8]>, at: Time) {
+        self.saved = Some(Saved { bytes, at });
+    }
+
+    /// The last snapshot and when it was taken.
+    pub(crate) fn saved(&self) -> Option<(Arc<[u8]>, Time)> {
+        self.saved.as_ref().map(|saved| (Arc::clone(&saved.bytes), saved.at))
+    }
+
+    /// The incarnation that it sits in.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.seat.map_or(0, |seat| seat.incarnation)
+    }
+
+    fn last_now(&self) -> Time {
+        Time::from_nanos(self.last_now.load(Ordering::Relaxed))
+    }
+}
+
+/// What a hot upgrade did with the breakers that were at work.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced {
+    /// Names of those that came along with their state.
+    pub(crate) restored: Vec<Arc<str>>,
+    /// Names of those whose snapshots the new component refuses, and why: they start afresh.
+    pub(crate) refused: Vec<(Arc<str>, String)>,
+}
+
+/// The instance, and how it has fared.
+pub(crate) struct Slot {
+    inner: Mutex<Inner>,
+    clock: Arc<dyn Clock>,
+    rest: RestSettings,
+    meters: ComponentMeters,
+}
+
+struct Inner {
+    component: BreakerComponent,
+    live: Option<Live>,
+    /// Bumped with each instance, so that a seat in an earlier one is known for gone. The first is 1.
+    incarnation: u64,
+    started_at: Time,
+    failures: VecDeque<Time>,
+    /// Rests since the component last lived long.
+    rests: u32,
+    resting: Option<Resting>,
+}
+
+struct Resting {
+    until: Time,
+    failures: u32,
+    last: String,
+}
+
+struct Live {
+    instance: Instance,
+    policies: LruCache<u64, u32>,
+    /// Who sits here, for a hot upgrade.
+    seated: HashMap<u64, Occupant>,
+    /// It failed while it was handed over, and can't be entered again.
+    dead: bool,
+}
+
+impl Live {
+    fn new(instance: Instance) -> Self {
+        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), dead: false }
+    }
+}
+
+/// What the slot knows of a breaker that sits in it.
+struct Occupant {
+    id: u32,
+    name: Arc<str>,
+    policy: Policy,
+    last_now: Arc<AtomicI64>,
+}
+
+/// A breaker in its seat: while this lives, the instance is locked.
+pub(crate) struct Seated<'a> {
+    slot: &'a Slot,
+    inner: MutexGuard<'a, Inner>,
+    cell: &'a mut Cell,
+    id: u32,
+    now: Time,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        component: BreakerComponent,
+        clock: Arc<dyn Clock>,
+        rest: RestSettings,
+        meters: ComponentMeters,
+    ) -> Self {
+        let inner = Inner {
+            component,
+            live: None,
+            incarnation: 0,
+            started_at: Time::ZERO,
+            failures: VecDeque::new(),
+            rests: 0,
+            resting: None,
+        };
+        Self { inner: Mutex::new(inner), clock, rest, meters }
+    }
+
+    /// The component that new instances are made of.
+    pub(crate) fn component(&self) -> BreakerComponent {
+        self.inner.lock().component.clone()
+    }
+
+    /// Seats a breaker, bringing it back if its last seat is gone. What there is to say of that goes to `outbox`.
+    pub(crate) fn seat<'a>(
+        &'a self,
+        cell: &'a mut Cell,
+        now: Time,
+        outbox: &mut Vec<Event>,
+    ) -> Result<Seated<'a>, ComponentFailure> {
+        let mut inner = self.inner.lock();
+        cell.last_now.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        let id = match cell.seat {
+            Some(seat) if seat.incarnation == inner.incarnation && inner.live.is_some() => seat.id,
+            _ => self.take_seat(&mut inner, cell, now, outbox)?,
+        };
+        Ok(Seated { slot: self, inner, cell, id, now })
+    }
+
+    #[cold]
+    fn take_seat(
+        &self,
+        inner: &mut Inner,
+        cell: &mut Cell,
+        now: Time,
+        outbox: &mut Vec<Event>,
+    ) -> Result<u32, ComponentFailure> {
+        self.start(inner)?;
+        let incarnation = inner.incarnation;
+        // `start` has just seen to it that there is one.
+        let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
+        if let Some(seated) = live.seated.get(&cell.uid) {
+            // A hot upgrade brought it along.
+            cell.seat = Some(Seat { incarnation, id: seated.id });
+            cell.unsaved = 0;
+            return Ok(seated.id);
+        }
+        let came_back = cell.seat.is_some();
+        let taken = live.take(cell, now);
+        let (id, from_snapshot) = match taken {
+            Ok(taken) => taken,
+            Err(Taking::Refused(failure)) => return Err(failure),
+            Err(Taking::Failed(failure)) => return Err(self.fail(inner, failure)),
+        };
+        let entry = Occupant {
+            id,
+            name: Arc::clone(&cell.name),
+            policy: cell.policy.clone(),
+            last_now: Arc::clone(&cell.last_now),
+        };
+        live.seated.insert(cell.uid, entry);
+        if came_back || (cell.saved.is_some() && !from_snapshot) {
+            self.meters.records_lost.inc_by(cell.unsaved);
+            outbox.push(Event::BreakerRestored {
+                breaker: Arc::clone(&cell.name),
+                records_lost: cell.unsaved,
+                from_snapshot,
+            });
+        }
+        cell.unsaved = 0;
+        cell.seat = Some(Seat { incarnation, id });
+        Ok(id)
+    }
+
+    /// Makes an instance where there is none, unless the component rests.
+    fn start(&self, inner: &mut Inner) -> Result<(), ComponentFailure> {
+        if inner.live.is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if let Some(resting) = &inner.resting {
+            if now < resting.until {
+                let rest = resting.until.saturating_since(now);
+                return Err(ComponentFailure::Resting { failures: resting.failures, rest, last: resting.last.clone() });
+            }
+            inner.resting = None;
+        }
+        match inner.component.instantiate() {
+            Ok(instance) => {
+                inner.incarnation += 1;
+                if inner.incarnation > 1 {
+                    self.meters.restarts.inc();
+                }
+                inner.started_at = now;
+                inner.live = Some(Live::new(instance));
+                Ok(())
+            }
+            Err(failure) => Err(self.fail(inner, failure)),
+        }
+    }
+
+    /// Gives the instance up, and decides whether the next is made at once or after a rest.
+    #[cold]
+    fn fail(&self, inner: &mut Inner, failure: ComponentFailure) -> ComponentFailure {
+        let now = self.clock.now();
+        tracing::error!(component = %inner.component.source_name(), %failure, "the breaker component failed");
+        self.meters.failed(&failure);
+        inner.live = None;
+        if now.saturating_since(inner.started_at) > self.rest.rest_max {
+            inner.rests = 0;
+        }
+        inner.failures.push_back(now);
+        while inner.failures.len() > self.rest.failures_max.max(1) as usize {
+            inner.failures.pop_front();
+        }
+        let many = inner.failures.len() >= self.rest.failures_max.max(1) as usize
+            && inner.failures.front().is_some_and(|first| now.saturating_since(*first) <= self.rest.within);
+        // After a rest it has one try, not as many as at first.
+        if many || inner.rests > 0 {
+            let rest = self.rest.rest.saturating_mul(1 << inner.rests.min(20)).min(self.rest.rest_max);
+            inner.rests += 1;
+            let failures = self.rest.failures_max.max(1).saturating_add(inner.rests - 1);
+            tracing::error!(component = %inner.component.source_name(), ?rest, "the breaker component rests");
+            inner.resting = Some(Resting { until: now + rest, failures, last: failure.to_string() });
+            inner.failures.clear();
+        }
+        failure
+    }
+
+    /// Compiles a policy in the component: what it says of itself, or what is wrong with it.
+    pub(crate) fn load_policy(
+        &self,
+        uid: u64,
+        text: &str,
+    ) -> Result<Result<wit::PolicyInfo, Vec<wit::PolicyProblem>>, ComponentFailure> {
+        let mut inner = self.inner.lock();
+        self.start(&mut inner)?;
+        let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
+        match live.load_policy(uid, text) {
+            Ok(loaded) => Ok(loaded),
+            Err(failure) => Err(self.fail(&mut inner, failure)),
+        }
+    }
+
+    /// Takes a snapshot of a breaker as of the last time that it was called with.
+    pub(crate) fn save_again(&self, cell: &mut Cell, outbox: &mut Vec<Event>) -> Result<(), ComponentFailure> {
+        let now = cell.last_now();
+        self.seat(cell, now, outbox)?.save()
+    }
+
+    /// Whether the component takes a snapshot under this policy.
+    pub(crate) fn try_restore(
+        &self,
+        policy: &Policy,
+        snapshot: &[u8],
+        now: Time,
+    ) -> Result<Result<(), RestoreError>, ComponentFailure> {
+        let mut inner = self.inner.lock();
+        self.start(&mut inner)?;
+        let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
+        let tried = live.policy_id(policy.source_name(), policy).and_then(|id| {
+            let saved = Saved { bytes: snapshot.into(), at: now };
+            let restored = live.restore(id, &saved, now)?;
+            if let Ok(breaker) = restored {
+                live.instance.call(|guest, store| guest.call_drop_breaker(store, breaker))?;
+            }
+            Ok(restored.map(|_| ()))
+        });
+        match tried {
+            Ok(restored) => Ok(restored),
+            Err(Taking::Refused(failure)) => Err(failure),
+            Err(Taking::Failed(failure)) => Err(self.fail(&mut inner, failure)),
+        }
+    }
+
+    /// Takes a breaker out of the component.
+    pub(crate) fn unseat(&self, cell: &mut Cell) {
+        let mut inner = self.inner.lock();
+        let Some(seat) = cell.seat.take() else { return };
+        let incarnation = inner.incarnation;
+        let Some(live) = inner.live.as_mut() else { return };
+        let id = match live.seated.remove(&cell.uid) {
+            Some(seated) => seated.id,
+            None if seat.incarnation == incarnation => seat.id,
+            None => return,
+        };
+        if let Err(failure) = live.instance.call(|guest, store| guest.call_drop_breaker(store, id)) {
+            self.fail(&mut inner, failure);
+        }
+    }
+
+    /// Puts a new component in the place of this one, and brings along every breaker that sits here.
+    ///
+    /// # Errors
+    /// Where the new one doesn't start, or fails while it takes the breakers over: the old one then stays at work.
+    pub(crate) fn replace(&self, component: BreakerComponent) -> Result<Replaced, ComponentFailure> {
+        let mut inner = self.inner.lock();
+        let mut next = Live::new(component.instantiate()?);
+        let mut replaced = Replaced::default();
+        if let Some(mut old) = inner.live.take() {
+            if let Err(failure) = old.hand_over(&mut next, &mut replaced) {
+                inner.live = (!old.dead).then_some(old);
+                return Err(failure);
+            }
+        }
+        inner.component = component;
+        inner.live = Some(next);
+        inner.incarnation += 1;
+        inner.started_at = self.clock.now();
+        inner.failures.clear();
+        inner.rests = 0;
+        inner.resting = None;
+        Ok(replaced)
+    }
+}
+
+/// Why a breaker got no seat.
+enum Taking {
+    /// The component said no. It is at work still.
+    Refused(ComponentFailure),
+    /// The component failed.
+    Failed(ComponentFailure),
+}
+
+impl From<ComponentFailure> for Taking {
+    fn from(failure: ComponentFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Live {
+    fn load_policy(
+        &mut self,
+        uid: u64,
+        text: &str,
+    ) -> Result<Result<wit::PolicyInfo, Vec<wit::PolicyProblem>>, ComponentFailure> {
+        let loaded = self.instance.call(|guest, store| guest.call_load_policy(store, text))?;
+        if let Ok(info) = &loaded
+            && let Some((_, old)) = self.policies.push(uid, info.id)
+            && old != info.id
+        {
+            self.instance.call(|guest, store| guest.call_drop_policy(store, old))?;
+        }
+        Ok(loaded)
+    }
+
+    fn policy_id(&mut self, name: &Arc<str>, policy: &Policy) -> Result<u32, Taking> {
+        if let Some(&id) = self.policies.get(&policy.uid()) {
+            return Ok(id);
+        }
+        match self.load_policy(policy.uid(), policy.text())? {
+            Ok(info) => Ok(info.id),
+            Err(problems) => Err(Taking::Refused(ComponentFailure::PolicyRefused {
+                breaker: Arc::clone(name),
+                message: problems.first().map_or_else(String::new, |problem| problem.message.clone()),
+            })),
+        }
+    }
+
+    /// Makes the breaker, from its snapshot where there is one that the component takes.
+    fn take(&mut self, cell: &Cell, now: Time) -> Result<(u32, bool), Taking> {
+        let policy = self.policy_id(&cell.name, &cell.policy)?;
+        if let Some(saved) = &cell.saved {
+            match self.restore(policy, saved, now)? {
+                Ok(id) => return Ok((id, true)),
+                Err(reason) => {
+                    tracing::error!(breaker = %cell.name, %reason, "a snapshot was refused; the breaker starts afresh");
+                }
+            }
+        }
+        let made =
+            self.instance.call(|guest, store| guest.call_create(store, policy, &cell.name, cell.salt, now.nanos()))?;
+        match made {
+            Ok(id) => Ok((id, false)),
+            Err(wit::CreateError::UnknownPolicy) => {
+                Err(Taking::Failed(ComponentFailure::Nonsense("a policy that it has just taken is unknown".to_owned())))
+            }
+            Err(wit::CreateError::TooMany(max)) => Err(Taking::Refused(ComponentFailure::BreakerRefused {
+                breaker: Arc::clone(&cell.name),
+                message: format!("{max} exist, and no more can"),
+            })),
+            Err(wit::CreateError::Other(message)) => {
+                Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(&cell.name), message }))
+            }
+        }
+    }
+
+    fn restore(&mut self, policy: u32, saved: &Saved, now: Time) -> Result<Result<u32, RestoreError>, Taking> {
+        let away = span_nanos(now.saturating_since(saved.at));
+        let made =
+            self.instance.call(|guest, store| guest.call_restore(store, policy, &saved.bytes, now.nanos(), away))?;
+        Ok(made.map_err(restore_error))
+    }
+
+    /// Moves every breaker that sits here to `next`.
+    fn hand_over(&mut self, next: &mut Self, replaced: &mut Replaced) -> Result<(), ComponentFailure> {
+        for (uid, seated) in &self.seated {
+            let now = Time::from_nanos(seated.last_now.load(Ordering::Relaxed));
+            let snapshot = self.instance.call(|guest, store| guest.call_snapshot(store, seated.id, now.nanos()));
+            let bytes = match snapshot {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                // The old one fails, which may be why it is replaced. The breakers keep the snapshots that they have.
+                Err(_) => {
+                    self.dead = true;
+                    break;
+                }
+            };
+            let saved = Saved { bytes: bytes.into(), at: now };
+            let moved = match next.policy_id(&seated.name, &seated.policy) {
+                Ok(policy) => next.restore(policy, &saved, now),
+                Err(Taking::Refused(failure)) => {
+                    replaced.refused.push((Arc::clone(&seated.name), failure.to_string()));
+                    continue;
+                }
+                Err(failed) => Err(failed),
+            };
+            match moved {
+                Ok(Ok(id)) => {
+                    let entry = Occupant {
+                        id,
+                        name: Arc::clone(&seated.name),
+                        policy: seated.policy.clone(),
+                        last_now: Arc::clone(&seated.last_now),
+                    };
+                    next.seated.insert(*uid, entry);
+                    replaced.restored.push(Arc::clone(&seated.name));
+                }
+                Ok(Err(reason)) => replaced.refused.push((Arc::clone(&seated.name), reason.to_string())),
+                Err(Taking::Refused(failure) | Taking::Failed(failure)) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn restore_error(error: wit::RestoreError) -> RestoreError {
+    match error {
+        wit::RestoreError::UnknownPolicy => RestoreError::Other("its policy isn't known".to_owned()),
+        wit::RestoreError::TooMany(max) => RestoreError::Other(format!("{max} breakers exist, and no more can")),
+        wit::RestoreError::NotASnapshot => RestoreError::NotASnapshot,
+        wit::RestoreError::UnknownVersion(version) => RestoreError::UnknownVersion(version),
+        wit::RestoreError::Corrupt(message) => RestoreError::Corrupt(message),
+        wit::RestoreError::PolicyDiffers(fingerprint) => RestoreError::PolicyDiffers(fingerprint),
+        wit::RestoreError::Other(message) => RestoreError::Other(message),
+    }
+}
+
+impl Seated<'_> {
+    /// Calls the component for this breaker. After a failure the instance is gone.
+    pub(crate) fn ask<T>(
+        &mut self,
+        call: impl FnOnce(&wit::Guest, &mut wasmtime::Store<crate::limits::Limits>, u32) -> wasmtime::Result<T>,
+    ) -> Result<T, ComponentFailure> {
+        let id = self.id;
+        let Some(live) = self.inner.live.as_mut() else {
+            return Err(ComponentFailure::NotStarting("it failed in the same call".to_owned()));
+        };
+        live.instance.call(|guest, store| call(guest, store, id)).map_err(|failure| self.fail(failure))
+    }
+
+    /// The component broke its contract: it isn't asked again.
+    #[cold]
+    pub(crate) fn nonsense(&mut self, what: &str) -> ComponentFailure {
+        self.fail(ComponentFailure::Nonsense(what.to_owned()))
+    }
+
+    #[cold]
+    fn fail(&mut self, failure: ComponentFailure) -> ComponentFailure {
+        self.slot.fail(&mut self.inner, failure)
+    }
+
+    /// The seat's breaker, to count records.
+    pub(crate) fn cell(&mut self) -> &mut Cell {
+        self.cell
+    }
+
+    /// Takes a snapshot, from which the breaker will come back.
+    pub(crate) fn save(&mut self) -> Result<(), ComponentFailure> {
+        let now = self.now.max(self.cell.last_now());
+        match self.ask(|guest, store, id| guest.call_snapshot(store, id, now.nanos()))? {
+            Some(bytes) => {
+                self.cell.set_saved(bytes.into(), now);
+                self.cell.unsaved = 0;
+                Ok(())
+            }
+            None => Err(self.nonsense("a breaker that it made is unknown to it")),
+        }
+    }
+}

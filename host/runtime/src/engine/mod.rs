@@ -1,0 +1,136 @@
+//! What all components of a process run on: two WebAssembly engines, one for breakers and one for scorers, the ticker
+//! that bounds their time, and the cache of compiled code.
+//!
+//! Two engines, since they want different things. Breaker components are tiny, many and called all the time, so each
+//! reserves little address space. Scorers chew on memory, so theirs have the runtime's large reservation, without which
+//! every access is checked.
+
+mod cache;
+mod ticker;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use cache::CacheDir;
+pub(crate) use ticker::{Running, TICK};
+
+use cache::Cache;
+use ticker::Ticker;
+use wasmtime::component::{Component, types::ComponentItem};
+
+use crate::error::LoadError;
+
+/// Address space that a breaker component's memory reserves. It grows beyond by moving.
+const BREAKER_RESERVATION_BYTES: u64 = 4 << 20;
+/// Unmapped address space behind it, which catches an access with a small offset without a check.
+const BREAKER_GUARD_BYTES: u64 = 64 << 10;
+/// Stack of a component: the runtime's default. Every thread that the library makes has room for it.
+pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
+/// The largest component that is loaded: 256 MiB, four times Python's.
+const COMPONENT_BYTES_MAX: u64 = 256 << 20;
+
+/// What components run on. Cheap to clone; one is enough for a process, and [`Registry`](crate::Registry) makes its own
+/// where none is handed in.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    breakers: wasmtime::Engine,
+    scorers: wasmtime::Engine,
+    ticker: Ticker,
+    cache: Cache,
+}
+
+/// Which engine a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Breaker,
+    Scorer,
+}
+
+impl Engine {
+    /// Sets up the engines, with compiled code kept as `cache` says.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] where this machine can't run one. A cache that can't be used is logged, and no error.
+    pub fn new(cache: CacheDir) -> Result<Self, LoadError> {
+        let breakers = wasmtime::Engine::new(&config(Kind::Breaker)).map_err(engine_error)?;
+        let scorers = wasmtime::Engine::new(&config(Kind::Scorer)).map_err(engine_error)?;
+        let ticker = Ticker::start(vec![breakers.clone(), scorers.clone()]);
+        Ok(Self(Arc::new(Inner { breakers, scorers, ticker, cache: Cache::open(cache) })))
+    }
+
+    /// Where compiled code is kept; `None` where it isn't.
+    #[must_use]
+    pub fn cache_dir(&self) -> Option<&Path> {
+        self.0.cache.dir()
+    }
+
+    pub(crate) fn wasmtime(&self, kind: Kind) -> &wasmtime::Engine {
+        match kind {
+            Kind::Breaker => &self.0.breakers,
+            Kind::Scorer => &self.0.scorers,
+        }
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    /// Compiles a component, or takes it from the cache. Text in WAT is not taken.
+    pub(crate) fn compile(&self, kind: Kind, source_name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+        self.0.cache.get_or_compile(self.wasmtime(kind), bytes).map_err(|error| LoadError::NotAComponent {
+            source_name: source_name.to_owned(),
+            message: if bytes.starts_with(b"\0asm\x01\0\0\0") {
+                "it is a core module; `wasm-tools component new` makes a component of one".to_owned()
+            } else {
+                format!("{error:#}")
+            },
+        })
+    }
+}
+
+fn config(kind: Kind) -> wasmtime::Config {
+    let mut config = wasmtime::Config::new();
+    // Calls are synchronous; what this leaves out makes each 3.5 times cheaper.
+    config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(WASM_STACK_BYTES);
+    if kind == Kind::Breaker {
+        config
+            .memory_reservation(BREAKER_RESERVATION_BYTES)
+            .memory_guard_size(BREAKER_GUARD_BYTES)
+            .memory_reservation_for_growth(BREAKER_RESERVATION_BYTES);
+    }
+    config
+}
+
+fn engine_error(error: wasmtime::Error) -> LoadError {
+    LoadError::Engine(format!("{error:#}"))
+}
+
+/// Reads a component's file, up to a bound.
+pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |message: String| LoadError::Unreadable { path: PathBuf::from(path), message };
+    let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if length > COMPONENT_BYTES_MAX {
+        return Err(unreadable(format!("{length} bytes, and a component may have {COMPONENT_BYTES_MAX}")));
+    }
+    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+}
+
+/// The imports of a component that `granted` doesn't name, in order. An instance that holds nothing but types is no
+/// capability, so it is let through.
+pub(crate) fn refused_imports(component: &Component, granted: impl Fn(&str) -> bool) -> Vec<String> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let harmless = |item: &ComponentItem| match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => false,
+    };
+    ty.imports(engine)
+        .filter(|(name, item)| !granted(name) && !harmless(&item.ty))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}

@@ -1,0 +1,364 @@
+//! Guarded calls: a permit, the call with no lock held, the settlement, and a fallback where there is one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::breaker::{Breaker, Permit, Reporter};
+use crate::error::{CallError, Rejected};
+use crate::scorer::{Exchange, ScoreOutcome, Scoring};
+use crate::types::{Outcome, OutcomeKind, Score, Signal, Time};
+
+/// Why a fallback is asked.
+#[derive(Debug)]
+pub enum FallbackCause<E> {
+    /// The call wasn't made.
+    Rejected(Rejected),
+    /// The call failed, and opened the circuit by that.
+    Tripped(E),
+    /// The call succeeded, and its answer's score is under [`Guard::replace_below`]'s limit.
+    BadAnswer(Score),
+}
+
+impl<E> FallbackCause<E> {
+    /// The error that the caller gets where there is no fallback. `None` for a bad answer, which it gets itself.
+    #[must_use]
+    pub fn into_error(self) -> Option<CallError<E>> {
+        match self {
+            Self::Rejected(rejected) => Some(CallError::Rejected(rejected)),
+            Self::Tripped(error) => Some(CallError::Failed(error)),
+            Self::BadAnswer(_) => None,
+        }
+    }
+}
+
+type Classify<T, E> = Arc<dyn Fn(&Result<T, E>) -> Outcome + Send + Sync>;
+type Fallback<T, E> = Arc<dyn Fn(FallbackCause<E>) -> Result<T, CallError<E>> + Send + Sync>;
+type ExchangeOf<T> = Arc<dyn Fn(&T) -> Option<Exchange> + Send + Sync>;
+
+/// A breaker with all that a guarded call needs besides: what counts as a failure, a fallback, a scorer. Made once by
+/// [`Breaker::guard`], and used for many calls; cheap to clone.
+///
+/// A call that opens the circuit keeps its own result: a success its value; an error the fallback, if there is one, or else
+/// the error. Errors that don't open the circuit are the caller's, fallback or not.
+pub struct Guard<T, E> {
+    breaker: Breaker,
+    classify: Option<Classify<T, E>>,
+    fallback: Option<Fallback<T, E>>,
+    scoring: Option<(Scoring, ExchangeOf<T>)>,
+    score_before_answer: bool,
+    replace_below: Option<Score>,
+}
+
+impl<T, E> Clone for Guard<T, E> {
+    fn clone(&self) -> Self {
+        Self {
+            breaker: self.breaker.clone(),
+            classify: self.classify.clone(),
+            fallback: self.fallback.clone(),
+            scoring: self.scoring.clone(),
+            score_before_answer: self.score_before_answer,
+            replace_below: self.replace_below,
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Guard<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("breaker", &self.breaker).finish_non_exhaustive()
+    }
+}
+
+/// A value is a success, and an error is one of the service.
+fn classify_default<T, E>(result: &Result<T, E>) -> Outcome {
+    Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error })
+}
+
+impl Breaker {
+    /// Makes a guarded call: a value is a success, an error a failure, a panic too.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error.
+    pub fn call<T, E>(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
+        let mut permit = self.permit()?;
+        let result = call(&mut permit);
+        permit.settle(classify_default(&result));
+        result.map_err(CallError::Failed)
+    }
+
+    /// [`call`](Self::call), begun at `now`; the call says when it has ended.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error.
+    pub fn call_at<T, E>(
+        &self,
+        now: Time,
+        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
+    ) -> Result<T, CallError<E>> {
+        let mut permit = self.permit_at(now)?;
+        let (result, ended_at) = call(&mut permit);
+        permit.settle_at(classify_default(&result), ended_at);
+        result.map_err(CallError::Failed)
+    }
+
+    /// Makes a guarded asynchronous call. A future that is dropped before it ends counts as cancelled, which is neutral.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error.
+    pub async fn call_async<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        call: impl FnOnce(Reporter) -> F,
+    ) -> Result<T, CallError<E>> {
+        self.guard().call_async(call).await
+    }
+
+    /// Begins a guard for calls of one kind.
+    #[must_use]
+    pub fn guard<T, E>(&self) -> Guard<T, E> {
+        Guard {
+            breaker: self.clone(),
+            classify: None,
+            fallback: None,
+            scoring: None,
+            score_before_answer: false,
+            replace_below: None,
+        }
+    }
+}
+
+impl<T, E> Guard<T, E> {
+    /// Says what a result means. Without it, a value is a success, and an error is one of the service.
+    #[must_use]
+    pub fn classify(mut self, classify: impl Fn(&Result<T, E>) -> Outcome + Send + Sync + 'static) -> Self {
+        self.classify = Some(Arc::new(classify));
+        self
+    }
+
+    /// What to do instead, where the call is refused, or fails and opens the circuit by that, or is answered badly (see
+    /// [`replace_below`](Self::replace_below)). It may fail itself: a bad answer is then passed on after all.
+    #[must_use]
+    pub fn fallback(
+        mut self,
+        fallback: impl Fn(FallbackCause<E>) -> Result<T, CallError<E>> + Send + Sync + 'static,
+    ) -> Self {
+        self.fallback = Some(Arc::new(fallback));
+        self
+    }
+
+    /// A value to give instead.
+    #[must_use]
+    pub fn fallback_value(self, value: T) -> Self
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        self.fallback(move |_| Ok(value.clone()))
+    }
+
+    /// Has answers scored, beside the call: the score comes late. `exchange_of` shows the scorer what it needs to see, or
+    /// nothing. A score that the call reports itself wins, and a policy without conditions on scores has none made.
+    #[must_use]
+    pub fn scored_by(
+        mut self,
+        scoring: &Scoring,
+        exchange_of: impl Fn(&T) -> Option<Exchange> + Send + Sync + 'static,
+    ) -> Self {
+        self.scoring = Some((scoring.clone(), Arc::new(exchange_of)));
+        self
+    }
+
+    /// Has answers scored before they are passed on, so that each waits for its score, and the score goes into its outcome.
+    #[must_use]
+    pub const fn score_before_answer(mut self) -> Self {
+        self.score_before_answer = true;
+        self
+    }
+
+    /// Gives the fallback in the place of an answer whose score is under `limit`, where the score is there by then:
+    /// reported by the call, or made by [`score_before_answer`](Self::score_before_answer).
+    #[must_use]
+    pub const fn replace_below(mut self, limit: Score) -> Self {
+        self.replace_below = Some(limit);
+        self
+    }
+
+    /// The breaker.
+    #[must_use]
+    pub const fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error, where no fallback takes its place.
+    pub fn call(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
+        self.call_at(self.breaker.now(), |permit| {
+            let result = call(permit);
+            (result, permit.breaker().now())
+        })
+    }
+
+    /// [`call`](Self::call), begun at `now`; the call says when it has ended.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error, where no fallback takes its place.
+    pub fn call_at(
+        &self,
+        now: Time,
+        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
+    ) -> Result<T, CallError<E>> {
+        let mut permit = match self.breaker.permit_at(now) {
+            Ok(permit) => permit,
+            Err(rejected) => return self.resolve(Ended::Rejected(rejected)),
+        };
+        let (result, ended_at) = call(&mut permit);
+        let mut outcome = self.outcome(&result, &permit);
+        let mut exchange = self.exchange(&result, &outcome, &permit);
+        if self.score_before_answer
+            && let Some((scoring, _)) = &self.scoring
+            && let Some(exchange) = exchange.take()
+        {
+            outcome = scored(outcome, &scoring.score_now(&self.breaker, exchange));
+        }
+        self.resolve(self.end(permit, result, outcome, exchange, ended_at))
+    }
+
+    /// Makes an asynchronous call. A future that is dropped before it ends counts as cancelled, which is neutral.
+    ///
+    /// # Errors
+    /// The refusal, or the call's own error, where no fallback takes its place.
+    pub async fn call_async<F: Future<Output = Result<T, E>>>(
+        &self,
+        call: impl FnOnce(Reporter) -> F,
+    ) -> Result<T, CallError<E>> {
+        self.resolve(self.run_async(call).await)
+    }
+
+    /// [`call_async`](Self::call_async), with an asynchronous fallback of this call's own, the next provider perhaps, in
+    /// the place of the guard's.
+    ///
+    /// # Errors
+    /// The call's own error where it didn't open the circuit, or the fallback's.
+    pub async fn call_async_or<F, G>(
+        &self,
+        call: impl FnOnce(Reporter) -> F,
+        fallback: impl FnOnce(FallbackCause<E>) -> G,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+        G: Future<Output = Result<T, CallError<E>>>,
+    {
+        match self.run_async(call).await {
+            Ended::Kept(result) => result,
+            Ended::Rejected(rejected) => fallback(FallbackCause::Rejected(rejected)).await,
+            Ended::Tripped(error) => fallback(FallbackCause::Tripped(error)).await,
+            Ended::Bad(answer, score) => fallback(FallbackCause::BadAnswer(score)).await.or(Ok(answer)),
+        }
+    }
+
+    async fn run_async<F: Future<Output = Result<T, E>>>(&self, call: impl FnOnce(Reporter) -> F) -> Ended<T, E> {
+        let mut permit = match self.breaker.permit() {
+            Ok(permit) => permit,
+            Err(rejected) => return Ended::Rejected(rejected),
+        };
+        let reporter = Reporter::default();
+        let result = call(reporter.clone()).await;
+        // Scoring takes time that isn't the call's.
+        let ended_at = self.breaker.now();
+        permit.take_report(&reporter);
+        let mut outcome = self.outcome(&result, &permit);
+        let mut exchange = self.exchange(&result, &outcome, &permit);
+        if self.score_before_answer
+            && let Some((scoring, _)) = &self.scoring
+            && let Some(exchange) = exchange.take()
+        {
+            outcome = scored(outcome, &scoring.score_for(&self.breaker, exchange).await);
+        }
+        self.end(permit, result, outcome, exchange, ended_at)
+    }
+
+    /// What the call came to, as far as it is known without a scorer.
+    fn outcome(&self, result: &Result<T, E>, permit: &Permit) -> Outcome {
+        let mut outcome = match &self.classify {
+            Some(classify) => classify(result),
+            None => classify_default(result),
+        };
+        if let (Signal::None, Some(score)) = (outcome.signal, permit.reported()) {
+            outcome.signal = Signal::Score(score);
+        }
+        outcome
+    }
+
+    /// What the scorer is shown, where one is wanted.
+    fn exchange(&self, result: &Result<T, E>, outcome: &Outcome, permit: &Permit) -> Option<Exchange> {
+        let (_, exchange_of) = self.scoring.as_ref()?;
+        let wanted = outcome.kind == OutcomeKind::Success
+            && outcome.signal == Signal::None
+            && permit.is_guarded()
+            && (self.breaker.policy().info().uses_scores || self.replace_below.is_some());
+        match result {
+            Ok(value) if wanted => exchange_of(value),
+            _ => None,
+        }
+    }
+
+    /// Settles the call, and has its answer scored later where that is still to be done.
+    fn end(
+        &self,
+        permit: Permit,
+        result: Result<T, E>,
+        mut outcome: Outcome,
+        exchange: Option<Exchange>,
+        ended_at: Time,
+    ) -> Ended<T, E> {
+        let place = exchange.and_then(|exchange| {
+            let (scoring, _) = self.scoring.as_ref()?;
+            Some((scoring.reserve(&self.breaker)?, exchange))
+        });
+        if place.is_some() {
+            outcome.signal = Signal::Pending;
+        }
+        let settled = permit.settle_at(outcome, ended_at);
+        let tripped = settled.tripped();
+        if let Some((place, exchange)) = place {
+            place.submit(settled.late, exchange);
+        }
+        match (result, outcome.signal, self.replace_below) {
+            (Err(error), ..) if tripped => Ended::Tripped(error),
+            (Ok(answer), Signal::Score(score), Some(limit)) if score < limit => Ended::Bad(answer, score),
+            (result, ..) => Ended::Kept(result.map_err(CallError::Failed)),
+        }
+    }
+
+    /// Asks the fallback where it is called for.
+    fn resolve(&self, ended: Ended<T, E>) -> Result<T, CallError<E>> {
+        match (ended, &self.fallback) {
+            (Ended::Kept(result), _) => result,
+            (Ended::Rejected(rejected), None) => Err(CallError::Rejected(rejected)),
+            (Ended::Rejected(rejected), Some(fallback)) => fallback(FallbackCause::Rejected(rejected)),
+            (Ended::Tripped(error), None) => Err(CallError::Failed(error)),
+            (Ended::Tripped(error), Some(fallback)) => fallback(FallbackCause::Tripped(error)),
+            (Ended::Bad(answer, _), None) => Ok(answer),
+            (Ended::Bad(answer, score), Some(fallback)) => fallback(FallbackCause::BadAnswer(score)).or(Ok(answer)),
+        }
+    }
+}
+
+/// How a guarded call has ended.
+enum Ended<T, E> {
+    /// With its own result.
+    Kept(Result<T, CallError<E>>),
+    /// Before it began.
+    Rejected(Rejected),
+    /// With an error that opened the circuit.
+    Tripped(E),
+    /// With an answer that is to be replaced.
+    Bad(T, Score),
+}
+
+/// The outcome, with what a scorer said of it.
+fn scored(mut outcome: Outcome, said: &ScoreOutcome) -> Outcome {
+    if let Some(score) = said.score() {
+        outcome.signal = Signal::Score(score);
+    }
+    outcome
+}

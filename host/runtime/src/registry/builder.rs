@@ -1,0 +1,192 @@
+//! A registry's settings, each with its default and its bound.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Registry;
+use crate::breaker::{FailureMode, Home};
+use crate::clock::{Clock, SystemClock};
+use crate::component::{Bounds, BreakerComponent, RestSettings, Slot};
+use crate::components;
+use crate::engine::{CacheDir, Engine, read_component};
+use crate::error::LoadError;
+use crate::events::Hub;
+use crate::metrics::Metrics;
+use crate::types::Event;
+
+/// The longest deadline that the component may have: the ticker rests after a little more than that.
+const DEADLINE_MAX: Duration = Duration::from_secs(5);
+
+/// Settings of a [`Registry`].
+#[must_use]
+pub struct RegistryBuilder {
+    engine: Option<Engine>,
+    cache: CacheDir,
+    component: Source,
+    clock: Option<Arc<dyn Clock>>,
+    salt: Option<u64>,
+    failure_mode: FailureMode,
+    snapshot_every: u64,
+    event_capacity: usize,
+    bounds: Bounds,
+    rest: RestSettings,
+    callbacks: Vec<Arc<dyn Fn(&Event) + Send + Sync>>,
+}
+
+enum Source {
+    Embedded,
+    Bytes(String, Vec<u8>),
+    File(PathBuf),
+}
+
+impl Default for RegistryBuilder {
+    fn default() -> Self {
+        Self {
+            engine: None,
+            cache: CacheDir::Default,
+            component: Source::Embedded,
+            clock: None,
+            salt: None,
+            failure_mode: FailureMode::Open,
+            snapshot_every: 256,
+            event_capacity: 1024,
+            bounds: Bounds { deadline: Duration::from_secs(2), memory_bytes_max: 256 << 20 },
+            rest: RestSettings {
+                failures_max: 5,
+                within: Duration::from_secs(60),
+                rest: Duration::from_secs(1),
+                rest_max: Duration::from_secs(300),
+            },
+            callbacks: Vec::new(),
+        }
+    }
+}
+
+impl RegistryBuilder {
+    /// What components run on, where several registries share it. Default: an engine of its own.
+    pub fn engine(mut self, engine: &Engine) -> Self {
+        self.engine = Some(engine.clone());
+        self
+    }
+
+    /// Where compiled code is kept; not looked at where an engine is given. Default: [`CacheDir::Default`].
+    pub fn cache(mut self, cache: CacheDir) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// A breaker component in the place of the one that comes with the library: a newer build, a user's own.
+    pub fn component_bytes(mut self, source_name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.component = Source::Bytes(source_name.to_owned(), bytes.into());
+        self
+    }
+
+    /// The same, from a file.
+    pub fn component_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.component = Source::File(path.as_ref().to_owned());
+        self
+    }
+
+    /// The clock. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Seeds the jitter beside a policy's seed and a breaker's name, so that replicas differ. Default: a number of this
+    /// process's own, so that a run can be repeated only where it is set.
+    pub fn salt(mut self, salt: u64) -> Self {
+        self.salt = Some(salt);
+        self
+    }
+
+    /// What happens to calls while the component fails. Default: [`FailureMode::Open`].
+    pub fn failure_mode(mut self, mode: FailureMode) -> Self {
+        self.failure_mode = mode;
+        self
+    }
+
+    /// After how many records of a breaker a snapshot of it is taken, besides the one after each change of its state: as
+    /// many records can be lost when the component fails. Default 256; at least 1.
+    pub fn snapshot_every(mut self, records: u64) -> Self {
+        self.snapshot_every = records.max(1);
+        self
+    }
+
+    /// Events that may wait: for callbacks while one is slow, and for each subscriber. Default 1024; at least 1. Beyond,
+    /// they are dropped and counted.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.event_capacity = events.max(1);
+        self
+    }
+
+    /// How long the component may take for one call; it takes microseconds. Default 2 s; between 10 ms and 5 s.
+    pub fn component_deadline(mut self, deadline: Duration) -> Self {
+        self.bounds.deadline = deadline.clamp(Duration::from_millis(10), DEADLINE_MAX);
+        self
+    }
+
+    /// Memory that the component may have for all breakers together. Default 256 MiB; a breaker with a window of 100 calls
+    /// takes some KiB.
+    pub fn component_memory_bytes_max(mut self, bytes: usize) -> Self {
+        self.bounds.memory_bytes_max = bytes;
+        self
+    }
+
+    /// When a component that fails again and again is let rest: after `failures_max` failures (default 5) within `within`
+    /// (default 60 s), for `rest` at first (default 1 s) and twice as long each time, up to `rest_max` (default 5 min).
+    /// Meanwhile calls are admitted or refused as the failure mode says.
+    pub fn component_rest(mut self, failures_max: u32, within: Duration, rest: Duration, rest_max: Duration) -> Self {
+        self.rest = RestSettings { failures_max: failures_max.max(1), within, rest, rest_max: rest_max.max(rest) };
+        self
+    }
+
+    /// Calls `callback` with every event; see [`Registry::on_event`].
+    pub fn on_event(mut self, callback: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.callbacks.push(Arc::new(callback));
+        self
+    }
+
+    /// Loads the component and makes the registry.
+    ///
+    /// # Errors
+    /// Where the component's file can't be read, is no breaker component, or this machine can't run one.
+    pub fn build(self) -> Result<Registry, LoadError> {
+        let engine = match self.engine {
+            Some(engine) => engine,
+            None => Engine::new(self.cache)?,
+        };
+        let (name, bytes): (String, Cow<'static, [u8]>) = match self.component {
+            Source::Embedded => ("softfuse-breaker".to_owned(), Cow::Borrowed(components::BREAKER)),
+            Source::Bytes(name, bytes) => (name, bytes.into()),
+            Source::File(path) => (path.display().to_string(), read_component(&path)?.into()),
+        };
+        let component = BreakerComponent::load(&engine, &name, &bytes, self.bounds)?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
+        let metrics = Metrics::new();
+        let home = Home {
+            slot: Slot::new(component, Arc::clone(&clock), self.rest, metrics.component()),
+            clock,
+            hub: Hub::new(self.event_capacity, self.callbacks),
+            metrics,
+            failure_mode: self.failure_mode,
+            snapshot_every: self.snapshot_every,
+        };
+        Ok(Registry::from_parts(engine, home, self.salt.unwrap_or_else(own_salt)))
+    }
+}
+
+impl fmt::Debug for RegistryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryBuilder").field("failure_mode", &self.failure_mode).finish_non_exhaustive()
+    }
+}
+
+/// A number that differs between processes.
+fn own_salt() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

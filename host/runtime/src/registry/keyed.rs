@@ -1,0 +1,194 @@
+//! One breaker per key, bounded: those that nobody has used for long retire to a snapshot, and come back from it.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::next_uid;
+use crate::breaker::{Breaker, Home};
+use crate::component::Cell;
+use crate::condition::{Conditions, Held};
+use crate::error::RegistryError;
+use crate::metrics::BreakerMeters;
+use crate::policy::Policy;
+use crate::types::{State, Time};
+
+/// How many of the breakers that were not used for longest are looked at for one that may retire. Those that may not are
+/// moved out of the way, so that the next call looks at others.
+const RETIRE_LOOKS_MAX: usize = 64;
+
+/// How a keyed family is bounded.
+pub struct KeyedSettings {
+    /// Breakers at work at most. Default 10,000. When a further one is wanted, the closed one that wasn't used for longest
+    /// retires; one that isn't closed, or that somebody holds, never does. If none can, the overflow breaker serves.
+    pub live_max: usize,
+    /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
+    /// wasn't used for longest is forgotten: its key starts afresh.
+    pub retired_max: usize,
+    /// Makes the host's own conditions for a key, where the policy names some.
+    #[allow(clippy::type_complexity, reason = "a function of one argument is as clear as a name for it")]
+    pub conditions: Option<Arc<dyn Fn(&str) -> Conditions + Send + Sync>>,
+}
+
+impl Default for KeyedSettings {
+    fn default() -> Self {
+        Self { live_max: 10_000, retired_max: 100_000, conditions: None }
+    }
+}
+
+impl fmt::Debug for KeyedSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedSettings")
+            .field("live_max", &self.live_max)
+            .field("retired_max", &self.retired_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A family of breakers: one policy, a breaker per key. Cheap to clone.
+#[derive(Clone)]
+pub struct Keyed(Arc<Inner>);
+
+struct Inner {
+    home: Arc<Home>,
+    name: Arc<str>,
+    policy: Policy,
+    salt: u64,
+    meters: BreakerMeters,
+    settings: KeyedSettings,
+    overflow: Breaker,
+    keys: Mutex<Keys>,
+}
+
+struct Keys {
+    live: LruCache<Arc<str>, Breaker>,
+    retired: LruCache<Arc<str>, Retired>,
+}
+
+/// What is left of a breaker that retired.
+struct Retired {
+    snapshot: Arc<[u8]>,
+    at: Time,
+    /// The host's own conditions are not in the snapshot.
+    conditions: Held,
+    trip_count: u64,
+}
+
+impl Keyed {
+    pub(super) fn new(
+        home: &Arc<Home>,
+        name: &str,
+        policy: &Policy,
+        settings: KeyedSettings,
+        salt: u64,
+    ) -> Result<Self, RegistryError> {
+        let name: Arc<str> = name.into();
+        let meters = home.metrics.keyed(&name);
+        let given = settings.conditions.as_ref().map_or_else(Conditions::new, |make| make(&name));
+        let conditions = Held::new(&name, policy, given)?;
+        let cell = Cell::new(next_uid(), Arc::clone(&name), policy.clone(), salt);
+        let overflow = Breaker::new(home, cell, conditions, meters.clone());
+        let bound = |max: usize| NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
+        let keys = Keys {
+            // Sparse, since the bounds are far over what most need.
+            live: LruCache::sparse(bound(settings.live_max)),
+            retired: LruCache::sparse(bound(settings.retired_max)),
+        };
+        let home = Arc::clone(home);
+        let policy = policy.clone();
+        let keys = Mutex::new(keys);
+        Ok(Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys })))
+    }
+
+    /// The family's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// The breaker that serves every key for which there is no room.
+    #[must_use]
+    pub fn overflow(&self) -> &Breaker {
+        &self.0.overflow
+    }
+
+    /// Breakers at work, the overflow breaker not among them.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.0.keys.lock().live.len()
+    }
+
+    /// Breakers that retired and are remembered.
+    #[must_use]
+    pub fn retired(&self) -> usize {
+        self.0.keys.lock().retired.len()
+    }
+
+    /// The breaker of this key: the one at work, one that is brought back, or a new one. Whoever holds it keeps it from
+    /// retiring, so ask anew for each call.
+    ///
+    /// # Errors
+    /// Where the host's own conditions for this key are not those that the policy names.
+    pub fn get(&self, key: &str) -> Result<Breaker, RegistryError> {
+        let mut keys = self.0.keys.lock();
+        if let Some(breaker) = keys.live.get(key) {
+            return Ok(breaker.clone());
+        }
+        if keys.live.len() >= keys.live.cap().get() && !self.retire_one(&mut keys) {
+            return Ok(self.0.overflow.clone());
+        }
+        let name: Arc<str> = format!("{}/{key}", self.0.name).into();
+        let mut cell = Cell::new(next_uid(), Arc::clone(&name), self.0.policy.clone(), self.0.salt);
+        let (conditions, trip_count) = match keys.retired.pop(key) {
+            Some(retired) => {
+                cell.set_saved(retired.snapshot, retired.at);
+                (retired.conditions, retired.trip_count)
+            }
+            None => {
+                let given = self.0.settings.conditions.as_ref().map_or_else(Conditions::new, |make| make(key));
+                (Held::new(&name, &self.0.policy, given)?, 0)
+            }
+        };
+        let breaker = Breaker::new(&self.0.home, cell, conditions, self.0.meters.clone());
+        breaker.0.note(State::Closed, trip_count);
+        keys.live.put(key.into(), breaker.clone());
+        Ok(breaker)
+    }
+
+    /// Every key at work with its breaker, the last used first.
+    #[must_use]
+    pub fn list(&self) -> Vec<(Arc<str>, Breaker)> {
+        self.0.keys.lock().live.iter().map(|(key, breaker)| (Arc::clone(key), breaker.clone())).collect()
+    }
+
+    /// Retires the closed breaker that wasn't used for longest and that nobody holds. Whether there was one.
+    fn retire_one(&self, keys: &mut Keys) -> bool {
+        for _ in 0..RETIRE_LOOKS_MAX.min(keys.live.len()) {
+            let Some((key, breaker)) = keys.live.peek_lru() else { return false };
+            let key = Arc::clone(key);
+            // Under the family's lock nobody can get hold of it, and nobody else has it.
+            let free = Arc::strong_count(&breaker.0) == 1 && breaker.state() == State::Closed;
+            let snapshot = if free { breaker.retire() } else { None };
+            match snapshot {
+                Some((snapshot, at, trip_count)) => {
+                    if let Some(breaker) = keys.live.pop(&key) {
+                        let conditions = breaker.take_conditions();
+                        keys.retired.put(key, Retired { snapshot, at, conditions, trip_count });
+                    }
+                    return true;
+                }
+                None => keys.live.promote(&key),
+            };
+        }
+        false
+    }
+}
+
+impl fmt::Debug for Keyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").field("name", &self.0.name).field("live", &self.live()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! Scorers: components that say how good an answer is, each in a sandbox. One that loops, traps, eats memory or returns
+//! nonsense gives no score, and harms nothing else.
+
+mod attached;
+mod exchange;
+mod instance;
+mod sandbox;
+mod stream;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+pub use attached::{Scoring, ScoringSettings};
+pub use exchange::{Body, ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScorerFailure};
+pub use stream::ScoreStream;
+
+use crate::components::Builtin;
+use crate::engine::{Engine, read_component};
+use crate::error::LoadError;
+use instance::{Compiled, Instance};
+
+/// How a scorer is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScorerSettings {
+    /// Its configuration, in a format of its own, TOML in those that come with the library. Empty: its defaults.
+    pub config: String,
+    /// How long it may take for one answer, or one piece of a stream. Default 1 s; kept to 5 ms.
+    pub deadline: Duration,
+    /// How long it may take to start and to read its configuration. Default 10 s: a language's runtime may have to wake up.
+    pub start_deadline: Duration,
+    /// Memory that one instance may have. Default 256 MiB.
+    pub memory_bytes_max: usize,
+    /// What it may hand over in one call: its verdict's text, say. Default 1 MiB.
+    pub output_bytes_max: usize,
+    /// Whether every answer gets an instance of its own, so that nothing can be carried over from one to the next.
+    /// Default no: starting takes 20 us (Rust) to 1 ms (Python) each time.
+    pub fresh: bool,
+    /// Instances at most, and so answers that are scored at once. Default 4. Further callers wait, as long as `deadline`.
+    pub instances_max: usize,
+    /// What a stream's pieces are collected up to, for a scorer that takes no streams. Default 64 KiB.
+    pub answer_bytes_max: usize,
+}
+
+impl Default for ScorerSettings {
+    fn default() -> Self {
+        Self {
+            config: String::new(),
+            deadline: Duration::from_secs(1),
+            start_deadline: Duration::from_secs(10),
+            memory_bytes_max: 256 << 20,
+            output_bytes_max: 1 << 20,
+            fresh: false,
+            instances_max: 4,
+            answer_bytes_max: 64 << 10,
+        }
+    }
+}
+
+impl ScorerSettings {
+    /// The defaults, with this configuration.
+    #[must_use]
+    pub fn with_config(config: &str) -> Self {
+        Self { config: config.to_owned(), ..Self::default() }
+    }
+}
+
+/// Why there is no scorer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScorerError {
+    /// The component can't be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It was loaded, and doesn't start, or refuses its configuration.
+    #[error("the scorer {name}: {failure}")]
+    Failed {
+        /// The scorer.
+        name: Arc<str>,
+        /// Why.
+        failure: ScorerFailure,
+    },
+}
+
+/// A scorer, ready to be asked from any thread. Cheap to clone; clones share their instances.
+#[derive(Clone)]
+pub struct Scorer(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    settings: ScorerSettings,
+    compiled: Compiled,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+/// Instances that wait, and how many there are in all.
+struct Pool {
+    idle: Vec<Instance>,
+    live: usize,
+}
+
+impl Scorer {
+    /// One that comes with the library.
+    ///
+    /// # Errors
+    /// Where it refuses its configuration.
+    pub fn builtin(engine: &Engine, builtin: Builtin, settings: ScorerSettings) -> Result<Self, ScorerError> {
+        Self::from_bytes(engine, builtin.name(), builtin.bytes(), settings)
+    }
+
+    /// A component from a file, named by the file's stem.
+    ///
+    /// # Errors
+    /// Where the file can't be read, is no scorer, imports what isn't granted, or refuses its configuration.
+    pub fn from_file(engine: &Engine, path: &Path, settings: ScorerSettings) -> Result<Self, ScorerError> {
+        let bytes = read_component(path)?;
+        let name = path.file_stem().map_or_else(|| path.to_string_lossy(), |stem| stem.to_string_lossy());
+        Self::make(engine, &name, &path.display().to_string(), &bytes, settings)
+    }
+
+    /// A component from bytes.
+    ///
+    /// # Errors
+    /// Where it is no scorer, imports what isn't granted, or refuses its configuration.
+    pub fn from_bytes(
+        engine: &Engine,
+        name: &str,
+        bytes: &[u8],
+        settings: ScorerSettings,
+    ) -> Result<Self, ScorerError> {
+        Self::make(engine, name, name, bytes, settings)
+    }
+
+    fn make(
+        engine: &Engine,
+        name: &str,
+        source_name: &str,
+        bytes: &[u8],
+        settings: ScorerSettings,
+    ) -> Result<Self, ScorerError> {
+        let compiled = Compiled::load(engine, source_name, bytes)?;
+        let name: Arc<str> = name.into();
+        // The first instance is made now, so that a bad configuration is told to whoever wrote it.
+        let first = outside_tokio(|| compiled.start(&settings))
+            .map_err(|failure| ScorerError::Failed { name: Arc::clone(&name), failure })?;
+        let pool = Mutex::new(Pool { idle: vec![first], live: 1 });
+        Ok(Self(Arc::new(Inner { name, settings, compiled, pool, returned: Condvar::new() })))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// How it is run.
+    #[must_use]
+    pub fn settings(&self) -> &ScorerSettings {
+        &self.0.settings
+    }
+
+    /// Whether it takes streams as they pass; otherwise their pieces are collected.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.0.compiled.is_streaming()
+    }
+
+    /// What its component imports. All of it is granted, and gives it nothing.
+    #[must_use]
+    pub fn imports(&self) -> Vec<String> {
+        self.0.compiled.imports()
+    }
+
+    /// Bytes of memory that its waiting instances have.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.0.pool.lock().idle.iter().map(Instance::memory_bytes).sum()
+    }
+
+    /// Scores one exchange. This thread waits for it; asynchronous callers use a [`Scoring`].
+    #[must_use]
+    pub fn score(&self, exchange: &Exchange) -> ScoreOutcome {
+        self.score_owned(exchange.clone())
+    }
+
+    /// [`score`](Self::score), without a copy.
+    #[must_use]
+    pub fn score_owned(&self, exchange: Exchange) -> ScoreOutcome {
+        outside_tokio(|| {
+            let mut lent = match self.take() {
+                Ok(lent) => lent,
+                Err(failure) => return ScoreOutcome::Failed(failure),
+            };
+            lent.run(|instance, settings| instance.score(exchange, settings)).unwrap_or_else(ScoreOutcome::Failed)
+        })
+    }
+
+    /// Begins to score an answer that comes in pieces.
+    #[must_use]
+    pub fn stream(&self, head: ExchangeHead, content_type: &str) -> ScoreStream {
+        ScoreStream::begin(self, head, content_type)
+    }
+
+    /// An instance, waited for where all are at work.
+    fn take(&self) -> Result<Lent, ScorerFailure> {
+        let inner = &self.0;
+        let until = Instant::now() + inner.settings.deadline;
+        let mut pool = inner.pool.lock();
+        loop {
+            if let Some(instance) = pool.idle.pop() {
+                return Ok(Lent { scorer: self.clone(), instance: Some(instance) });
+            }
+            if pool.live < inner.settings.instances_max.max(1) {
+                pool.live += 1;
+                drop(pool);
+                // From here on the place is given back by `Lent`, whatever happens.
+                let mut lent = Lent { scorer: self.clone(), instance: None };
+                lent.instance = Some(inner.compiled.start(&inner.settings)?);
+                return Ok(lent);
+            }
+            if inner.returned.wait_until(&mut pool, until).timed_out() {
+                return Err(ScorerFailure::Busy(inner.settings.deadline));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Scorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scorer").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+/// An instance on loan. Dropped, it goes back, if it is whole and may be used again.
+struct Lent {
+    scorer: Scorer,
+    instance: Option<Instance>,
+}
+
+impl Lent {
+    /// Calls the instance, which is gone after a fault.
+    fn run<T>(
+        &mut self,
+        call: impl FnOnce(&mut Instance, &ScorerSettings) -> Result<T, ScorerFailure>,
+    ) -> Result<T, ScorerFailure> {
+        let Some(instance) = self.instance.as_mut() else {
+            return Err(ScorerFailure::Trapped("it failed before".to_owned()));
+        };
+        let called = call(instance, &self.scorer.0.settings);
+        if called.is_err() {
+            self.instance = None;
+        }
+        called
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let inner = &self.scorer.0;
+        let kept = self.instance.take().filter(|_| !inner.settings.fresh);
+        let mut pool = inner.pool.lock();
+        match kept {
+            Some(instance) => pool.idle.push(instance),
+            None => pool.live -= 1,
+        }
+        drop(pool);
+        inner.returned.notify_one();
+    }
+}
+
+/// Runs what may wait on a thread that tokio doesn't own: WASI's functions wait in a runtime of their own, which can't be
+/// entered from within another.
+fn outside_tokio<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return run();
+    }
+    let joined = std::thread::scope(|scope| scope.spawn(run).join());
+    // The thread's panic is this thread's, as if there had been one thread only.
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
