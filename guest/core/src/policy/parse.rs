@@ -18,7 +18,10 @@ pub(super) fn parse(text: &str) -> Result<Policy, Vec<Problem>> {
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax(text, error)).collect());
+        let mut problems: Vec<Problem> = errors.iter().map(|error| syntax(text, error)).collect();
+        // One slip makes the parser stumble several times at one place: the first says it best.
+        problems.dedup_by_key(|problem| (problem.line, problem.column));
+        return Err(problems);
     }
     let mut problems = Problems { text, list: Vec::new() };
     let table = Table::new(document.get_ref(), document.span(), String::new());
