@@ -25,14 +25,16 @@
 //!   constrained decoders send; the limit is ours.
 //!
 //! # What is read
-//! Plain text; OpenAI-style completions, whole or as server-sent events; any other JSON document, which is then itself
-//! the answer. Of several choices the first is scored. `README.md` beside this crate lists the configuration.
+//! Plain text; OpenAI-style completions and Anthropic's messages, whole or as server-sent events; OpenAI's responses and
+//! Ollama's own answers, whole; any other JSON document, which is then itself the answer. Of several choices the first
+//! is scored. `guest/scorers/README.md` lists the configuration.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
 
 mod choice;
 mod config;
+mod native;
 mod reading;
 mod refusal;
 mod repetition;

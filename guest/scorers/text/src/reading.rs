@@ -13,6 +13,7 @@ use softfuse_scorer_common::{AnswerStream, End, Head, ScoreError, Verdict};
 
 use crate::choice::{Choice, Message, asks_for_json};
 use crate::config::{JsonWanted, TextScorer};
+use crate::native::{self, Native};
 use crate::refusal::Beginning;
 use crate::repetition::Repetition;
 
@@ -56,7 +57,10 @@ impl AnswerStream for TextStream {
         let checks = &mut self.checks;
         let said = match self.reader.finish(end, &mut |part| checks.take(part)) {
             Ok(Some(verdict)) => Ok(verdict),
-            Ok(None) => self.checks.verdict(end, self.reader.is_event_stream() && !self.reader.is_done()),
+            Ok(None) => {
+                let ended = self.reader.is_done() || self.checks.ended;
+                self.checks.verdict(end, self.reader.is_event_stream() && !ended)
+            }
             Err(error) => Err(error),
         };
         self.settled = Some(said.clone());
@@ -80,6 +84,8 @@ struct Checks {
     refused: bool,
     called_tools: bool,
     finish_reason: Option<String>,
+    /// The answer's own end mark has come.
+    ended: bool,
     lost: bool,
 }
 
@@ -104,6 +110,7 @@ impl Checks {
             refused: false,
             called_tools: false,
             finish_reason: None,
+            ended: false,
             lost: false,
             scorer,
         }
@@ -121,7 +128,11 @@ impl Checks {
                 if self.seen == Seen::Nothing {
                     self.seen = Seen::Events;
                 }
-                self.take_completion(chunk)
+                let other = chunk.choices.is_none() && chunk.error.is_none();
+                match other.then(|| native::read(data)).flatten() {
+                    Some(native) => self.take_native(native),
+                    None => self.take_completion(chunk),
+                }
             }
             Part::Document { bytes, declared } => self.take_document(bytes, declared),
             Part::LostDocument => {
@@ -141,7 +152,12 @@ impl Checks {
                 return abstain("the answer is a list of embeddings or models, not a text");
             }
             Err(error) if completion::looks_like_one(bytes) => return Err(unreadable("document", &error)),
-            Ok(_) | Err(_) => {}
+            Ok(_) => {
+                if let Some(native) = native::read(bytes) {
+                    return self.take_native(native);
+                }
+            }
+            Err(_) => {}
         }
         let text = core::str::from_utf8(bytes)
             .map_err(|_| ScoreError::Malformed("the answer is not UTF-8, which alone is read".into()))?;
@@ -174,6 +190,18 @@ impl Checks {
         if choice.finish_reason.0.is_some() {
             self.finish_reason = choice.finish_reason.0;
         }
+        Ok(self.early_verdict())
+    }
+
+    fn take_native(&mut self, native: Native) -> Result<Option<Verdict>, ScoreError> {
+        self.seen = Seen::Choice;
+        self.called_tools |= native.calls_tools;
+        self.ended |= native.ends;
+        if native.stop.is_some() {
+            self.refused |= native.stop.as_deref() == Some("refusal");
+            self.finish_reason = native.stop;
+        }
+        self.take_text(&native.text)?;
         Ok(self.early_verdict())
     }
 
@@ -227,7 +255,7 @@ impl Checks {
         if self.characters == 0 && self.called_tools {
             return Ok(Verdict::Abstain("the answer calls tools and has no text".into()));
         }
-        if self.seen == Seen::Events && end == End::Complete && !no_end_mark {
+        if self.seen == Seen::Events {
             return Ok(Verdict::Abstain("the stream has no choice of a completion".into()));
         }
         // Where a host cut the body, what is missing is the host's doing: the rest is judged as far as it goes.
@@ -254,10 +282,9 @@ impl Checks {
 
     fn is_truncated(&self, end: End, no_end_mark: bool) -> bool {
         let by = self.scorer.truncated_by;
-        let at_limit = self
-            .finish_reason
-            .as_deref()
-            .is_some_and(|reason| ["length", "max_tokens"].iter().any(|limit| reason.eq_ignore_ascii_case(limit)));
+        let at_limit = self.finish_reason.as_deref().is_some_and(|reason| {
+            ["length", "max_tokens", "max_output_tokens"].iter().any(|limit| reason.eq_ignore_ascii_case(limit))
+        });
         let broken = end == End::Broken || (end == End::Complete && no_end_mark);
         (by.finish_reason && at_limit)
             || (by.broken_stream && broken)

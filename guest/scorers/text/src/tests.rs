@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use proptest::prelude::{Strategy, any, prop, prop_oneof};
 use softfuse_scorer_common::{AnswerStream as _, Body, End, Exchange, Head, ScoreError, Scorer, StreamScorer, Verdict};
 
 use crate::TextScorer;
+
+mod properties;
 
 const SSE: &str = "text/event-stream";
 const JSON: &str = "application/json";
@@ -72,6 +73,76 @@ fn a_good_answer_scores_one_in_every_form() {
     assert_eq!(score("", JSON, r#"{"choices":[{"text":"Paris.","index":0,"finish_reason":"stop"}]}"#), 1.0);
     assert_eq!(score("", JSON, r#"{"choices":[{"message":{"content":[{"type":"text","text":"Paris."}]}}]}"#), 1.0);
     assert_eq!(score("", JSON, r#"{"city":"Paris"}"#), 1.0, "the document itself is the answer");
+}
+
+#[test]
+fn other_services_forms_are_read() {
+    let anthropic = |text: &str, stop: &str| {
+        format!(
+            r#"{{"type":"message","role":"assistant","content":[{{"type":"text","text":"{text}"}}],"stop_reason":"{stop}"}}"#
+        )
+    };
+    let ollama = |text: &str, reason: &str| {
+        format!(r#"{{"message":{{"role":"assistant","content":"{text}"}},"done":true,"done_reason":"{reason}"}}"#)
+    };
+    let generated =
+        |text: &str, reason: &str| format!(r#"{{"response":"{text}","done":true,"done_reason":"{reason}"}}"#);
+    let responses = |text: &str, details: &str| {
+        format!(
+            r#"{{"object":"response","incomplete_details":{details},"output":[{{"type":"reasoning","summary":[]}},
+            {{"type":"message","content":[{{"type":"output_text","text":"{text}","annotations":[]}}]}}]}}"#
+        )
+    };
+    let refusal = "I'm sorry, but I can't help.";
+    for (good, cut, refused, empty) in [
+        (anthropic("Paris.", "end_turn"), anthropic("Par", "max_tokens"), anthropic(refusal, ""), anthropic("", "")),
+        (ollama("Paris.", "stop"), ollama("Par", "length"), ollama(refusal, ""), ollama("", "stop")),
+        (generated("Paris.", "stop"), generated("Par", "length"), generated(refusal, ""), generated("", "stop")),
+        (
+            responses("Paris.", "null"),
+            responses("Par", r#"{"reason":"max_output_tokens"}"#),
+            responses(refusal, "null"),
+            responses("", "null"),
+        ),
+    ] {
+        let scores = [&good, &cut, &refused, &empty].map(|answer| score("", JSON, answer));
+        assert_eq!(scores, [1.0, 0.5, 0.2, 0.0], "{good}");
+    }
+    assert_eq!(score("", JSON, &anthropic("No.", "refusal")), 0.2);
+    assert!(
+        reason(JSON, r#"{"type":"message","content":[{"type":"tool_use"}],"stop_reason":"tool_use"}"#)
+            .contains("tools")
+    );
+    let call = r#"{"object":"response","output":[{"type":"function_call","name":"f"}]}"#;
+    assert!(reason(JSON, call).contains("tools"));
+    // What only looks a little like it is a document of its own.
+    for document in [r#"{"type":"message","content":7}"#, r#"{"response":"","other":true}"#, r#"{"done":true}"#] {
+        assert_eq!(score("", JSON, document), 1.0, "{document}");
+    }
+}
+
+#[test]
+fn anthropics_streams_end_with_their_own_mark() {
+    let events =
+        |events: &[&str]| events.iter().map(|event| format!("event: x\ndata: {event}\n\n")).collect::<String>();
+    let begin = [
+        r#"{"type":"message_start","message":{"type":"message","content":[],"stop_reason":null}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Paris."}}"#,
+    ];
+    let (stop, end) =
+        (r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}"#, r#"{"type":"message_stop"}"#);
+    assert_eq!(score("", SSE, &events(&[&begin[..], &[end]].concat())), 1.0);
+    assert_eq!(score("", SSE, &events(&begin)), 0.5, "no message_stop");
+    assert_eq!(score("", SSE, &events(&[&begin[..], &[stop, end]].concat())), 0.5);
+    assert!(
+        reason(SSE, &events(&[&begin[..], &[r#"{"type":"error","error":{"type":"overloaded_error"}}"#]].concat()))
+            .contains("error")
+    );
+    let unknown =
+        events(&[r#"{"type":"response.output_text.delta","delta":"Paris."}"#, r#"{"type":"response.completed"}"#]);
+    assert!(reason(SSE, &unknown).contains("no choice"), "streams of other forms are left alone");
 }
 
 #[test]
@@ -312,60 +383,4 @@ fn bad_configurations_name_every_key() {
     let bad = "json = \"yes\"\nthreshold = 1\n[penalty]\nempty = 2\nrefusals = 0.1\n[refusal]\nphrases = \"no\"\n";
     let keys: Vec<String> = TextScorer::configure(bad).expect_err("bad").into_iter().map(|p| p.key).collect();
     assert_eq!(keys, ["penalty.empty", "penalty.refusals", "json", "refusal.phrases", "threshold"]);
-}
-
-/// Answers from noise to nearly right.
-fn answers() -> impl Strategy<Value = (String, Vec<u8>)> {
-    let text = prop_oneof![
-        "\\PC{0,80}",
-        "(\\{\"choices\":|\\[|\\]|\\{|\\}|\"message\":|\"content\":|\"delta\":|null|,|\"a\"|data: |\n|NaN|\\[DONE\\]){0,12}",
-        "[a-c ]{0,300}",
-        "\\PC{0,40}".prop_map(|content| chat(&content, "stop")),
-        "\\PC{0,40}".prop_map(|content| chunk(&content)),
-    ]
-    .prop_map(String::into_bytes);
-    let bytes = prop_oneof![4 => text, 1 => prop::collection::vec(any::<u8>(), 0..100)];
-    ("|text/plain|application/json|text/event-stream|image/png", bytes)
-}
-
-proptest::proptest! {
-    #[test]
-    fn no_answer_panics_and_scores_are_from_0_to_1(
-        (content_type, bytes) in answers(),
-        request in answers(),
-        config in prop::sample::select(vec![
-            "",
-            "json = \"always\"",
-            "[penalty]\nrepetition = 0.1",
-            "[truncated]\nsentence_end = true",
-        ]),
-        truncated in any::<bool>(),
-    ) {
-        let head = Head { request: Body { bytes: request.1, ..Body::default() }, ..Head::default() };
-        let exchange = Exchange { head, answer: Body { content_type, bytes, truncated } };
-        if let Ok(Verdict::Score(score)) = scorer(config).score(&exchange) {
-            proptest::prop_assert!((0.0..=1.0).contains(&score), "{}", score);
-        }
-    }
-
-    #[test]
-    fn pieces_get_the_score_of_the_whole((content_type, bytes) in answers(), size in 1_usize..20) {
-        let scorer = scorer("[repetition]\nloop_words = 4\nrun_characters = 20");
-        let whole = scorer.score(&Exchange {
-            head: Head::default(),
-            answer: Body { content_type: content_type.clone(), bytes: bytes.clone(), truncated: false },
-        });
-        let mut stream = scorer.begin(&Head::default(), &content_type);
-        let mut early = None;
-        for piece in bytes.chunks(size) {
-            early = stream.push(piece).transpose();
-            if early.is_some() {
-                break;
-            }
-        }
-        let stopped = matches!(early, Some(Ok(_)));
-        let pieces = early.unwrap_or_else(|| stream.finish(End::Complete));
-        // A loop is seen before what is wrong behind it.
-        proptest::prop_assert!(pieces == whole || (stopped && whole.is_err()), "{:?} {:?}", pieces, whole);
-    }
 }
