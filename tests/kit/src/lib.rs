@@ -4,12 +4,14 @@
 //! ([`Seen`], [`StatusSeen`]), so that vectors can name parts of it, and two subjects can be compared whole.
 
 pub mod core_subject;
+pub mod disciplined;
 pub mod history;
 pub mod policies;
 pub mod seen;
 pub mod vectors;
 
 pub use core_subject::CoreSubject;
+pub use disciplined::Disciplined;
 pub use seen::{EventSeen, ReadingSeen, Seen, StatusSeen};
 
 /// How a call ends, for a subject to record.
@@ -61,13 +63,5 @@ pub trait Subject {
 }
 
 /// The names of all kinds of outcomes.
-pub const KINDS: [&str; 8] = [
-    "success",
-    "error",
-    "timeout",
-    "rate-limited",
-    "overloaded",
-    "cancelled",
-    "content-policy",
-    "bad-request",
-];
+pub const KINDS: [&str; 8] =
+    ["success", "error", "timeout", "rate-limited", "overloaded", "cancelled", "content-policy", "bad-request"];

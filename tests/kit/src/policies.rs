@@ -57,7 +57,11 @@ impl Bad {
                 && expected.key == *key
                 && message.contains(&expected.message)
                 && expected.nearest == *nearest;
-            ensure!(same, "`{}`: expected {expected:?}, found {line}:{column}: {key}: {message} ({nearest:?})", self.name);
+            ensure!(
+                same,
+                "`{}`: expected {expected:?}, found {line}:{column}: {key}: {message} ({nearest:?})",
+                self.name
+            );
         }
         Ok(())
     }
@@ -65,11 +69,13 @@ impl Bad {
 
 /// A policy's text. With `host`, its tree may hold the host's own conditions `h0` and `h1`.
 pub fn policy(host: bool) -> impl Strategy<Value = String> {
-    (tree(host), recovery(), quality(), backoff(), adaptive()).prop_map(|(tree, recovery, quality, backoff, adaptive)| {
-        // A tier may only limit failures where a condition counts them.
-        let adaptive = if tree.contains("consecutive_failures") { adaptive } else { String::new() };
-        format!("trip_on = {tree}\n{recovery}{quality}{backoff}{adaptive}")
-    })
+    (tree(host), recovery(), quality(), backoff(), adaptive()).prop_map(
+        |(tree, recovery, quality, backoff, adaptive)| {
+            // A tier may only limit failures where a condition counts them.
+            let adaptive = if tree.contains("consecutive_failures") { adaptive } else { String::new() };
+            format!("trip_on = {tree}\n{recovery}{quality}{backoff}{adaptive}")
+        },
+    )
 }
 
 fn tree(host: bool) -> BoxedStrategy<String> {

@@ -24,6 +24,9 @@ pub struct Vector {
     /// The policy's text.
     pub policy: String,
     steps: Vec<Step>,
+    /// How many verdicts its steps give.
+    #[serde(skip)]
+    pub verdicts: usize,
     /// The file that it stands in.
     #[serde(skip)]
     pub file: String,
@@ -77,13 +80,21 @@ pub fn load(folder: &Path) -> Result<Vec<Vector>> {
         let text = std::fs::read_to_string(path)?;
         let file: File = toml::from_str(&text).with_context(|| path.display().to_string())?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        vectors.extend(file.vector.into_iter().map(|vector| Vector { file: name.clone(), ..vector }));
+        vectors.extend(file.vector.into_iter().map(|vector| {
+            let verdicts = vector.steps.iter().map(|step| step.verdicts.len()).max().unwrap_or(0);
+            Vector { file: name.clone(), verdicts, ..vector }
+        }));
     }
     ensure!(!vectors.is_empty(), "{} holds no vectors", folder.display());
     Ok(vectors)
 }
 
 impl Vector {
+    /// Whether it speaks the contract itself, which hosts whose permits are values can't.
+    pub fn is_raw(&self) -> bool {
+        self.file == "contract.toml"
+    }
+
     /// Runs the vector on a fresh subject.
     ///
     /// # Errors
@@ -192,7 +203,10 @@ impl Timeline {
 
     fn expect(&self, step: &Step, seen: &impl Serialize) -> Result<()> {
         let Some(expected) = &step.expect else { return Ok(()) };
-        let found = toml::Table::try_from(seen)?;
+        let mut found = toml::Table::try_from(seen)?;
+        // The contract refuses a stale score as an error; a host's user is told of an effect, since it is no mistake.
+        let late = [found.get("error"), found.get("effect")].into_iter().flatten().next().cloned();
+        found.extend(late.map(|late| ("late".to_string(), late)));
         for (key, expected) in expected {
             matches(expected, found.get(key)).with_context(|| format!("`{key}` of {found:?}"))?;
         }

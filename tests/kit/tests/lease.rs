@@ -335,8 +335,7 @@ fn a_leased_host_decides_as_an_eager_one() {
     let outcome = TestRunner::new(config).run(&histories, |(text, calls)| {
         let policy = Arc::new(Policy::parse(&text).map_err(|problems| TestCaseError::fail(format!("{problems:?}")))?);
         let expected = drive(&mut eager(&policy), &calls);
-        let mut leased =
-            Leased { eager: eager(&policy), held: Held::Ask, waiting: vec![], refused: 0, unasked: 0 };
+        let mut leased = Leased { eager: eager(&policy), held: Held::Ask, waiting: vec![], refused: 0, unasked: 0 };
         let found = drive(&mut leased, &calls);
         prop_assert_eq!(&expected, &found, "{}", text);
         let opened = expected.events.iter().filter(|(_, event)| event.open_until.is_some()).count() as u64;

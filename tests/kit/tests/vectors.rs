@@ -1,7 +1,7 @@
 //! The native core runs every shared vector.
 
 use softfuse_core::Policy;
-use softfuse_testkit::{CoreSubject, policies, vectors};
+use softfuse_testkit::{CoreSubject, Disciplined, policies, vectors};
 use std::path::Path;
 
 fn folder() -> std::path::PathBuf {
@@ -14,8 +14,15 @@ fn the_core_runs_every_vector() {
     let mut failures = Vec::new();
     for vector in &vectors {
         let policy = Policy::parse(&vector.policy).unwrap_or_else(|problems| panic!("{}: {problems:?}", vector.name));
-        if let Err(error) = vector.run(&mut CoreSubject::new(policy.into())) {
+        let policy = std::sync::Arc::new(policy);
+        if let Err(error) = vector.run(&mut CoreSubject::new(policy.clone())) {
             failures.push(format!("{error:#}"));
+        }
+        if !vector.is_raw() {
+            let mut disciplined = Disciplined::new(CoreSubject::new(policy), vector.verdicts);
+            if let Err(error) = vector.run(&mut disciplined) {
+                failures.push(format!("behind a host's discipline: {error:#}"));
+            }
         }
     }
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), vectors.len(), failures.join("\n\n"));

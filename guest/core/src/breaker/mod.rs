@@ -3,6 +3,7 @@
 mod half_open;
 mod leased;
 mod operator;
+mod probes;
 mod record;
 mod saved;
 mod status;

@@ -1,13 +1,12 @@
 //! Settling permits, and scores that come late.
 
 use super::{Breaker, Phase, Standing};
-use crate::condition::{Cause, Record};
+use crate::condition::Record;
 use crate::event::{EventReason, MaybeEvent, TripReason};
 use crate::outcome::{Class, Outcome, OutcomeKind, QualityReport, Signal};
 use crate::permit::Permit;
 use crate::score::{InvalidScore, Score};
 use crate::time::{Instant, Nanos};
-use alloc::{vec, vec::Vec};
 
 /// What became of a settled outcome or a late score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +66,7 @@ pub(super) enum Checked {
 }
 
 impl Checked {
-    fn score(self) -> Option<Score> {
+    pub(super) fn score(self) -> Option<Score> {
         if let Self::Score(score) = self { Some(score) } else { None }
     }
 }
@@ -223,117 +222,6 @@ impl Breaker {
         } else {
             self.open(reason, open_for, now)
         }
-    }
-
-    fn record_probe(&mut self, number: u32, outcome: &Outcome<'_>, signal: Checked, now: Instant) -> Settlement {
-        let failed = outcome.kind.class() == Class::Failure;
-        let early = match &mut self.phase {
-            Phase::HalfOpen(half_open) => half_open.live(number).and_then(|probe| probe.score),
-            _ => None,
-        };
-        // The outcome's own score wins over one that was reported before it.
-        let score = signal.score().or(early);
-        let pending = matches!(signal, Checked::Pending) && score.is_none();
-        let score = if failed || pending { score } else { score.or(self.policy.missing()) };
-        let record = Record { failed, latency: outcome.latency, score: None, verdicts: outcome.verdicts };
-        if failed {
-            self.count_failure(outcome.kind, now);
-        } else {
-            self.count_success();
-        }
-        if let Some(load) = &mut self.load {
-            load.note(&self.policy.adaptive, now);
-        }
-        // Scores come to the windows when the probe passes.
-        self.tree.record(&self.policy.leaves, &record, now);
-        if failed {
-            return self.reopen(TripReason::ProbeFailed(outcome.kind), now);
-        }
-        let causes = self.alone_causes(&record, now);
-        if !causes.is_empty() {
-            return self.reopen(TripReason::ProbeConditions(causes), now);
-        }
-        if pending {
-            if let Phase::HalfOpen(half_open) = &mut self.phase
-                && let Some(probe) = half_open.live(number)
-            {
-                probe.owed = true;
-            }
-            return Effect::Pending.into();
-        }
-        self.pass(number, score, now)
-    }
-
-    /// The conditions by which the tree holds on one probe alone.
-    fn alone_causes(&self, record: &Record<'_>, now: Instant) -> Vec<Cause> {
-        let (leaves, failures) = (&self.policy.leaves, self.failures_limit(now));
-        let holds = |index: usize| leaves.get(index).is_some_and(|leaf| record.alone_holds(&leaf.condition, failures));
-        if !self.policy.tree.holds(&holds) {
-            return Vec::new();
-        }
-        let mut found = vec![];
-        self.policy.tree.holding(&holds, &mut found);
-        found.into_iter().map(|index| leaves[index].condition.probe_cause(&leaves[index].path, record)).collect()
-    }
-
-    /// A probe has passed; the last one that is needed decides.
-    fn pass(&mut self, number: u32, score: Option<Score>, now: Instant) -> Settlement {
-        let Phase::HalfOpen(half_open) = &mut self.phase else { return Effect::Stale.into() };
-        half_open.free(number);
-        half_open.passed.push(number);
-        let enough = half_open.passed.len() >= self.policy.recovery_threshold as usize;
-        self.add_probe_score(score, now);
-        if !enough {
-            return Effect::Probed.into();
-        }
-        let causes = self.round_causes(now);
-        if causes.is_empty() {
-            let event = self.close(EventReason::Recovered, now);
-            return Settlement { effect: Effect::Probed, event: Some(event) };
-        }
-        self.reopen(TripReason::ProbeConditions(causes), now)
-    }
-
-    fn add_probe_score(&mut self, score: Option<Score>, now: Instant) -> Settlement {
-        let (Phase::HalfOpen(half_open), Some(score)) = (&mut self.phase, score) else {
-            return Effect::Ignored.into();
-        };
-        half_open.scores.add(score);
-        self.tree.record_late(&self.policy.leaves, score, now);
-        Effect::Recorded.into()
-    }
-
-    /// The conditions by which the tree holds over all probes of this half-open period: quality by their mean score,
-    /// everything else by what the windows hold of them.
-    fn round_causes(&self, now: Instant) -> Vec<Cause> {
-        let Phase::HalfOpen(half_open) = &self.phase else { return Vec::new() };
-        let (leaves, failures) = (&self.policy.leaves, self.failures_limit(now));
-        let holds = |index: usize| match (leaves.get(index), self.tree.states.get(index)) {
-            (Some(leaf), Some(state)) => match leaf.condition {
-                crate::condition::Condition::QualityBelow { threshold, .. } => half_open.scores.below(threshold),
-                condition => state.holds_from(&condition, 1, failures),
-            },
-            _ => false,
-        };
-        if !self.policy.tree.holds(&holds) {
-            return Vec::new();
-        }
-        let mut found = vec![];
-        self.policy.tree.holding(&holds, &mut found);
-        let cause = |index: usize| {
-            let (leaf, scores) = (&leaves[index], half_open.scores);
-            if leaf.condition.is_quality() {
-                leaf.condition.probes_quality_cause(&leaf.path, scores.sum, scores.count)
-            } else {
-                self.tree.states[index].cause(leaf, failures)
-            }
-        };
-        found.into_iter().map(cause).collect()
-    }
-
-    fn reopen(&mut self, reason: TripReason, now: Instant) -> Settlement {
-        let event = self.open(reason, None, now);
-        Settlement { effect: Effect::Probed, event: Some(event) }
     }
 
     /// A success without a score counts as the policy's missing score, unless its score is owed.

@@ -35,8 +35,17 @@ impl Node {
         }
     }
 
+    /// What the leaves by which it holds have to say; nothing where it doesn't.
+    pub(crate) fn causes(&self, leaf: &impl Fn(usize) -> bool, cause: impl Fn(usize) -> Cause) -> Vec<Cause> {
+        let mut found = Vec::new();
+        if self.holds(leaf) {
+            self.holding(leaf, &mut found);
+        }
+        found.into_iter().map(cause).collect()
+    }
+
     /// The leaves by which it holds.
-    pub(crate) fn holding(&self, leaf: &impl Fn(usize) -> bool, found: &mut Vec<usize>) {
+    fn holding(&self, leaf: &impl Fn(usize) -> bool, found: &mut Vec<usize>) {
         match self {
             Self::Leaf(index) => found.push(*index as usize),
             Self::Any(children) => {
@@ -99,11 +108,6 @@ impl Tree {
     /// What makes the policy hold now; empty where it doesn't.
     pub(crate) fn causes(&self, node: &Node, leaves: &[Leaf], failures: Option<u32>) -> Vec<Cause> {
         let holds = |index| self.leaf_holds(leaves, index, failures);
-        if !node.holds(&holds) {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        node.holding(&holds, &mut found);
-        found.into_iter().map(|index| self.states[index].cause(&leaves[index], failures)).collect()
+        node.causes(&holds, |index| self.states[index].cause(&leaves[index], failures))
     }
 }

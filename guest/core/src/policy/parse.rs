@@ -19,6 +19,8 @@ pub(super) fn parse(text: &str) -> Result<Policy, Vec<Problem>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let mut problems: Vec<Problem> = errors.iter().map(|error| syntax(text, error)).collect();
+        // The parser reads values after it has stumbled over what stands between them, further on in the text too.
+        problems.sort_by_key(|problem| (problem.line, problem.column));
         // One slip makes the parser stumble several times at one place: the first says it best.
         problems.dedup_by_key(|problem| (problem.line, problem.column));
         return Err(problems);
