@@ -4,8 +4,8 @@
 use crate::ops::{BATCH_MAX, Ending, EntryIn, Op, Span, Which};
 use softfuse_core::time::Instant;
 use softfuse_core::{
-    Breaker, Effect, Entry, Event, EventReason, Lease, OperatorState, Outcome, Permit, QualityReport, RecordError, Score,
-    Settlement, Standing, State, Status, TRANSITIONS_MAX,
+    Breaker, Effect, Entry, Event, EventReason, Lease, OperatorState, Outcome, Permit, QualityReport, RecordError,
+    Score, Settlement, Standing, State, Status, TRANSITIONS_MAX,
 };
 
 /// Permits that are remembered; older ones are forgotten, as by a caller that is gone.
@@ -180,7 +180,8 @@ impl Driver {
 
     fn settle(&mut self, permit: Permit, ending: &Ending) {
         let wanted = self.breaker.policy().host_conditions().len() + usize::from(ending.verdicts >> 7);
-        let verdict = |index: usize| (ending.verdicts >> (index % 7) & 1 == 1).then(|| String::from("so says the host"));
+        let verdict =
+            |index: usize| (ending.verdicts >> (index % 7) & 1 == 1).then(|| String::from("so says the host"));
         let verdicts: Vec<Option<String>> = (0..wanted).map(verdict).collect();
         let outcome = Outcome {
             kind: ending.kind(),
@@ -335,7 +336,11 @@ impl Driver {
                     self.note(event);
                 }
                 let totals = self.status().totals;
-                assert_eq!(totals.successes, was.totals.successes.saturating_add(calls), "calls of a batch are counted");
+                assert_eq!(
+                    totals.successes,
+                    was.totals.successes.saturating_add(calls),
+                    "calls of a batch are counted"
+                );
                 assert_eq!(totals.rejections, was.totals.rejections.saturating_add(refused), "so are its refusals");
                 if let Some(last) = settlement.events.last() {
                     assert_eq!(last.new, self.breaker.state(), "the last event says the state");

@@ -103,7 +103,17 @@ impl Ending {
         use OutcomeKind::{BadRequest, Cancelled, ContentPolicy, Error, Overloaded, RateLimited, Success, Timeout};
         // Successes and errors more often than the rest, or no window would ever tell them apart.
         const KINDS: [OutcomeKind; 12] = [
-            Success, Error, Success, Timeout, Success, RateLimited, Success, Overloaded, Error, Cancelled, ContentPolicy,
+            Success,
+            Error,
+            Success,
+            Timeout,
+            Success,
+            RateLimited,
+            Success,
+            Overloaded,
+            Error,
+            Cancelled,
+            ContentPolicy,
             BadRequest,
         ];
         KINDS[usize::from(self.kind) % KINDS.len()]

@@ -53,7 +53,11 @@ const TEXTS: [(&str, u32, u32); 12] = [
         3,
         2,
     ),
-    ("trip_on = { error_rate_above = { rate = 0.29, window = 70, minimum_calls = 3 } }\nrecovery_threshold = 1000", 3, 1000),
+    (
+        "trip_on = { error_rate_above = { rate = 0.29, window = 70, minimum_calls = 3 } }\nrecovery_threshold = 1000",
+        3,
+        1000,
+    ),
     ("trip_on = { quality_below = { threshold = -1000000, window = 1 } }\nhalf_open_max_calls = 1000", 1000, 2),
     (
         "trip_on = { latency_above = { threshold_ms = 0, window = \"30d\", slices = 1000, minimum_calls = 1 } }\n\

@@ -84,12 +84,19 @@ fn steps() -> Vec<Op> {
         Op::Calls(3, Ending::new(kind, Span::Millis(millis), SignalIn::Score(Number::Share(share))))
     };
     let unscored = Op::Calls(2, Ending::new(0, Span::Most, SignalIn::None));
-    let entries = (0..8).map(|tenth| EntryIn::Success(Span::Millis(tenth), Some(i64::from(tenth) * 100_000_000), false));
+    let entries =
+        (0..8).map(|tenth| EntryIn::Success(Span::Millis(tenth), Some(i64::from(tenth) * 100_000_000), false));
     let probing = [Op::Trip(Some(Span::Seconds(1))), Op::Advance(Span::Seconds(1)), call(0, 1, 255), call(1, 200, 0)];
-    [call(0, 1, 255), Op::Lease, Op::Batch(Which::Newest, Span::Millis(1), 1, entries.collect()), call(1, 30, 20), unscored]
-        .into_iter()
-        .chain((0..12).map(|kind| call(kind, 10, 120)))
-        .chain(probing)
-        .chain([Op::Reincarnate(9), Op::Advance(Span::Most), Op::Before, Op::Reset])
-        .collect()
+    [
+        call(0, 1, 255),
+        Op::Lease,
+        Op::Batch(Which::Newest, Span::Millis(1), 1, entries.collect()),
+        call(1, 30, 20),
+        unscored,
+    ]
+    .into_iter()
+    .chain((0..12).map(|kind| call(kind, 10, 120)))
+    .chain(probing)
+    .chain([Op::Reincarnate(9), Op::Advance(Span::Most), Op::Before, Op::Reset])
+    .collect()
 }

@@ -35,8 +35,7 @@ pub enum Reached {
 }
 
 /// Times on the host's clock, near those that matter.
-const TIMES: [u64; 8] =
-    [0, 1, 1_000_000, 60_000_000_000, 3_600_000_000_000, 1 << 62, i64::MAX as u64, u64::MAX];
+const TIMES: [u64; 8] = [0, 1, 1_000_000, 60_000_000_000, 3_600_000_000_000, 1 << 62, i64::MAX as u64, u64::MAX];
 
 /// Checks one input.
 ///

@@ -46,7 +46,9 @@ fn snapshots_are_restored_or_refused() {
     let corrupt = count(|reached| matches!(reached, Refused(RestoreError::Corrupt(_))));
     let foreign = count(|reached| matches!(reached, Refused(RestoreError::PolicyDiffers(_))));
     let nothing = count(|reached| matches!(reached, Refused(RestoreError::NotASnapshot)));
-    let found = format!("{restored} restored, {driven} driven to a trip, {corrupt} corrupt, {foreign} of another policy, {nothing} none");
+    let found = format!(
+        "{restored} restored, {driven} driven to a trip, {corrupt} corrupt, {foreign} of another policy, {nothing} none"
+    );
     assert!(restored >= 12 && driven >= 1 && corrupt >= 4 && foreign >= 1 && nothing >= 1, "{found}");
 }
 
