@@ -1,0 +1,243 @@
+//! Scores a trace's answers: by the built-in scorers that fit, or by those that the user names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use serde_json::value::RawValue;
+use softfuse::{
+    Body, Builtin, Engine, Exchange, ExchangeHead, OutcomeKind, ScoreOutcome, Scorer, ScorerError, ScorerSettings,
+};
+
+use crate::args::Combine;
+use crate::fail::wrong;
+use crate::trace;
+
+/// A scorer as the user names it, with its configuration's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ScorerArg {
+    /// The first built-in one that knows the answer's form.
+    Auto,
+    /// None.
+    None,
+    /// A built-in one.
+    Builtin(Builtin, Option<PathBuf>),
+    /// A component.
+    File(PathBuf, Option<PathBuf>),
+}
+
+impl FromStr for ScorerArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Split behind `.wasm`, since a path may have a colon of its own.
+        let (component, config) = match text.find(".wasm:") {
+            Some(place) => (&text[..place + 5], Some(&text[place + 6..])),
+            None if text.ends_with(".wasm") => (text, None),
+            None => text.split_once(':').map_or((text, None), |(name, config)| (name, Some(config))),
+        };
+        if config.is_some_and(str::is_empty) {
+            return Err(format!("the configuration's file is missing behind the colon of `{text}`"));
+        }
+        let config = config.map(PathBuf::from);
+        match (component, Builtin::named(component)) {
+            (_, Some(builtin)) => Ok(Self::Builtin(builtin, config)),
+            ("auto", _) if config.is_none() => Ok(Self::Auto),
+            ("none", _) if config.is_none() => Ok(Self::None),
+            _ if component.ends_with(".wasm") => Ok(Self::File(PathBuf::from(component), config)),
+            _ => {
+                let names = Builtin::ALL.map(Builtin::name).join(", ");
+                Err(format!(
+                    "`{text}` is no scorer: auto, none, {names} or FILE.wasm is wanted, with `:CONFIG.toml` or without"
+                ))
+            }
+        }
+    }
+}
+
+/// Reads a scorer's configuration; no file is no configuration.
+pub(crate) fn config(path: Option<&Path>) -> anyhow::Result<String> {
+    let Some(path) = path else { return Ok(String::new()) };
+    std::fs::read_to_string(path).with_context(|| format!("can't read the configuration {}", path.display()))
+}
+
+/// Loads a scorer.
+///
+/// # Errors
+/// Where its file can't be read; where it is no scorer, or refuses its configuration.
+pub(crate) fn load(engine: &Engine, arg: &ScorerArg, settings: ScorerSettings) -> anyhow::Result<Scorer> {
+    let loaded = match arg {
+        ScorerArg::Builtin(builtin, _) => Scorer::builtin(engine, *builtin, settings),
+        ScorerArg::File(path, _) => {
+            // Whether the file can be read is not the component's fault.
+            let bytes = std::fs::read(path).with_context(|| format!("can't read the scorer {}", path.display()))?;
+            let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+            Scorer::from_bytes(engine, &name, &bytes, settings)
+        }
+        ScorerArg::Auto | ScorerArg::None => {
+            anyhow::bail!("a scorer is wanted here: text, logprobs, embedding or FILE.wasm")
+        }
+    };
+    loaded.map_err(|error| match error {
+        ScorerError::Failed { name, failure } => wrong(format!("the scorer {name}: {failure}")),
+        error => wrong(format!("the scorer {}: {error}", shown(arg))),
+    })
+}
+
+/// A scorer's name for messages.
+pub(crate) fn shown(arg: &ScorerArg) -> String {
+    match arg {
+        ScorerArg::Auto => "auto".to_owned(),
+        ScorerArg::None => "none".to_owned(),
+        ScorerArg::Builtin(builtin, _) => builtin.name().to_owned(),
+        ScorerArg::File(path, _) => path.display().to_string(),
+    }
+}
+
+/// Who scores, and what came of it.
+pub(crate) struct Scoring {
+    scorers: Vec<(Scorer, Counts)>,
+    how: How,
+    /// Answers that got a score here.
+    pub(crate) scored: u64,
+    /// Answers that nobody gave a score.
+    pub(crate) unscored: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The first that knows the form.
+    First,
+    All(Combine),
+}
+
+/// What a scorer said how often.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) scored: u64,
+    pub(crate) abstained: u64,
+    /// By the failure's word.
+    pub(crate) failed: BTreeMap<&'static str, u64>,
+    /// The first failure, in full.
+    pub(crate) first_failure: Option<String>,
+}
+
+impl Scoring {
+    /// Nobody scores.
+    pub(crate) fn nobody() -> Self {
+        Self { scorers: Vec::new(), how: How::First, scored: 0, unscored: 0 }
+    }
+
+    /// Loads the scorers that the user names.
+    ///
+    /// # Errors
+    /// Where one can't be loaded, or `auto` or `none` stands beside others.
+    pub(crate) fn load(engine: &Engine, args: &[ScorerArg], combine: Combine) -> anyhow::Result<Self> {
+        let mut scorers = Vec::new();
+        let how = match args {
+            [ScorerArg::None] => return Ok(Self::nobody()),
+            [ScorerArg::Auto] => {
+                // In the order in which they are asked: what says more of the answer first, and text, which reads
+                // everything, last.
+                for builtin in [Builtin::Logprobs, Builtin::Embedding, Builtin::Text] {
+                    scorers.push(load(engine, &ScorerArg::Builtin(builtin, None), ScorerSettings::default())?);
+                }
+                How::First
+            }
+            args => {
+                for arg in args {
+                    let (ScorerArg::Builtin(_, path) | ScorerArg::File(_, path)) = arg else {
+                        anyhow::bail!("--scorer {} can't stand beside other scorers", shown(arg));
+                    };
+                    let settings = ScorerSettings::with_config(&config(path.as_deref())?);
+                    scorers.push(load(engine, arg, settings)?);
+                }
+                How::All(combine)
+            }
+        };
+        let scorers = scorers.into_iter().map(|scorer| (scorer, Counts::default())).collect();
+        Ok(Self { scorers, how, scored: 0, unscored: 0 })
+    }
+
+    /// The scorers by name, with what they said.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, &Counts)> {
+        self.scorers.iter().map(|(scorer, counts)| (&**scorer.name(), counts))
+    }
+
+    /// Scores a line's answer, if the call succeeded: the score of a failure's answer would say nothing.
+    pub(crate) fn score(&mut self, parsed: &trace::Parsed<'_>) -> Option<f64> {
+        if parsed.call.kind != OutcomeKind::Success || self.scorers.is_empty() {
+            return None;
+        }
+        let score = parsed.exchange.as_ref().and_then(|line| self.score_exchange(&exchange(line)));
+        match score {
+            Some(_) => self.scored += 1,
+            None => self.unscored += 1,
+        }
+        score
+    }
+
+    fn score_exchange(&mut self, exchange: &Exchange) -> Option<f64> {
+        let mut found: Vec<f64> = Vec::new();
+        for (scorer, counts) in &mut self.scorers {
+            match scorer.score(exchange) {
+                ScoreOutcome::Score(score) => {
+                    counts.scored += 1;
+                    found.push(score.get());
+                    if self.how == How::First {
+                        break;
+                    }
+                }
+                ScoreOutcome::Abstained(_) => counts.abstained += 1,
+                ScoreOutcome::Failed(failure) => {
+                    *counts.failed.entry(failure.as_str()).or_default() += 1;
+                    counts.first_failure.get_or_insert_with(|| failure.to_string());
+                }
+            }
+        }
+        match self.how {
+            How::All(Combine::Mean) if !found.is_empty() => Some(found.iter().sum::<f64>() / found.len() as f64),
+            _ => found.into_iter().reduce(f64::min),
+        }
+    }
+}
+
+/// The exchange of a line, as a scorer takes it.
+pub(crate) fn exchange(line: &trace::Exchange<'_>) -> Exchange {
+    Exchange {
+        head: ExchangeHead {
+            operation: line.operation.clone(),
+            model: line.model.clone(),
+            request: line.request.map(body).unwrap_or_default(),
+            metadata: Vec::new(),
+        },
+        answer: body(line.response),
+    }
+}
+
+/// A JSON value as a body: a text is the content itself, of a type that nobody knows; anything else is JSON.
+pub(crate) fn body(raw: &RawValue) -> Body {
+    match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) => Body::new("", text),
+        Err(_) => Body::new("application/json", raw.get()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scorers_are_named_with_their_configuration() {
+        let parse = |text: &str| text.parse::<ScorerArg>();
+        assert_eq!(parse("auto"), Ok(ScorerArg::Auto));
+        assert_eq!(parse("text"), Ok(ScorerArg::Builtin(Builtin::Text, None)));
+        assert_eq!(parse("text:a.toml"), Ok(ScorerArg::Builtin(Builtin::Text, Some("a.toml".into()))));
+        assert_eq!(parse("c:/x.wasm"), Ok(ScorerArg::File("c:/x.wasm".into(), None)));
+        assert_eq!(parse("x.wasm:d:/c.toml"), Ok(ScorerArg::File("x.wasm".into(), Some("d:/c.toml".into()))));
+        for text in ["txt", "auto:x", "none:x", "text:", "x.wasm:", "x.wat"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
