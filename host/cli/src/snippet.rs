@@ -31,6 +31,12 @@ fn one(renderer: &Renderer, name: &str, text: &str, problem: &PolicyProblem) -> 
 fn marked<'t>(text: &'t str, problem: &PolicyProblem) -> (&'t str, Range<usize>) {
     let line = text.lines().nth((problem.line as usize).saturating_sub(1)).unwrap_or_default();
     let start = line.char_indices().nth((problem.column as usize).saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    // Of an unknown key its name is meant, which may stand a little behind the place, within a table.
+    let name = problem.key.rsplit('.').next().filter(|name| problem.nearest.is_some() && !name.is_empty());
+    if let Some(at) = name.and_then(|name| line[start..].find(name)) {
+        let name = name.map_or(0, str::len);
+        return (line, start + at..start + at + name);
+    }
     (line, start..start + value_length(&line[start..]))
 }
 

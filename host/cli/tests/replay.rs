@@ -204,15 +204,15 @@ fn disorder_is_put_in_order_up_to_a_bound() {
     let dir = tempfile::tempdir().unwrap();
     let policy = write(dir.path(), "p.toml", THREE);
     let line = |at: u32| format!("{{\"at_ms\":{at},\"latency_ms\":1,\"outcome\":\"success\"}}\n");
-    let shuffled: String = (0..10_000).map(|at| line(at ^ 1023)).collect();
-    let sorted: String = (0..10_000).map(line).collect();
+    let shuffled: String = (0..10_240).map(|at| line(at ^ 1023)).collect();
+    let sorted: String = (0..10_240).map(line).collect();
     let replay = |trace: &str| {
         let report = run_with(&["replay", "-", "-p", &policy, "--json"], trace.as_bytes()).code(0).json();
         report["policies"][0]["closed_ms"].clone()
     };
     assert_eq!(replay(&shuffled), replay(&sorted));
     let ran = run_with(&["replay", "-", "-p", &policy], format!("{sorted}{}", line(5)).as_bytes()).code(1);
-    assert!(ran.err.contains("<stdin>:10001: at_ms: the call began 5.9 s before"), "{}", ran.err);
+    assert!(ran.err.contains("<stdin>:10241: at_ms: the call began 6.1 s before"), "{}", ran.err);
 }
 
 #[test]

@@ -151,13 +151,14 @@ pub(super) fn draw(
     draw_behind(&mut chart, panel, replayed, time)?;
     match (panel.what, series.points.is_empty()) {
         (What::Quality, false) => draw_quality_points(&mut chart, panel, series, time)?,
-        (What::Quality, true) => draw_quality_buckets(&mut chart, panel, series, time)?,
+        (What::Quality, true) => draw_quality_buckets(&mut chart, series, time)?,
         (What::Errors, _) => draw_errors(&mut chart, series, time)?,
         (What::Latency, false) => draw_latency_points(&mut chart, panel, series, time)?,
         (What::Latency, true) => draw_latency_buckets(&mut chart, panel, series, time)?,
     }
     draw_limits(&mut chart, panel, time)?;
     draw_frame(area, &chart, panel)?;
+    draw_legend(area, &chart, panel, &legend(panel, replayed, series))?;
     if with_axis {
         draw_axis(area, &chart, replayed.when, time)?;
     }
@@ -202,12 +203,7 @@ fn draw_quality_points(chart: &mut Chart<'_, '_>, panel: &Panel, series: &Series
     draw_dots(chart, panel, series, time, |point| point.score)?;
     let mean = series.points.iter().filter_map(|point| Some((time.place(point.at), point.mean_score?)));
     chart.draw_series([PathElement::new(mean.collect::<Vec<_>>(), line(DATA_DARK, 2))])?;
-    let legend = [
-        (Key::Dot(DATA), "answer".to_owned()),
-        (Key::Ring, "refused answer, had it been made".to_owned()),
-        (Key::Line(DATA_DARK), format!("mean of the last {}", series.window)),
-    ];
-    draw_legend(chart, panel, &legend)
+    Ok(())
 }
 
 /// A dot for each call; refused ones are rings.
@@ -233,18 +229,14 @@ fn draw_dots(
     Ok(())
 }
 
-fn draw_quality_buckets(chart: &mut Chart<'_, '_>, panel: &Panel, series: &Series, time: Time) -> Drawn {
+fn draw_quality_buckets(chart: &mut Chart<'_, '_>, series: &Series, time: Time) -> Drawn {
     let scored: Vec<_> = series.buckets.iter().filter(|(_, bucket)| bucket.scored > 0).collect();
     let upper = scored.iter().map(|(at, bucket)| (time.place(*at), bucket.score_max));
     let lower = scored.iter().rev().map(|(at, bucket)| (time.place(*at), bucket.score_min));
     chart.draw_series([Polygon::new(upper.chain(lower).collect::<Vec<_>>(), DATA.mix(0.15).filled())])?;
     let mean = scored.iter().filter_map(|(at, bucket)| Some((time.place(*at), bucket.mean_score()?)));
     chart.draw_series([PathElement::new(mean.collect::<Vec<_>>(), line(DATA_DARK, 2))])?;
-    draw_legend(
-        chart,
-        panel,
-        &[(Key::Line(DATA_DARK), "mean".to_owned()), (Key::Dot(DATA), "from the least to the most".to_owned())],
-    )
+    Ok(())
 }
 
 fn draw_errors(chart: &mut Chart<'_, '_>, series: &Series, time: Time) -> Drawn {
@@ -286,7 +278,7 @@ fn draw_latency_buckets(chart: &mut Chart<'_, '_>, panel: &Panel, series: &Serie
         });
         chart.draw_series([PathElement::new(quantile.collect::<Vec<_>>(), line(DATA_DARK, width))])?;
     }
-    draw_legend(chart, panel, &[(Key::Line(DATA_DARK), "median, and above it 95 %".to_owned())])
+    Ok(())
 }
 
 /// The limits, dashed, each with its name at the right.
@@ -317,17 +309,39 @@ enum Key {
     Line(RGBColor),
 }
 
+/// What the panel's marks mean.
+fn legend(panel: &Panel, replayed: &Replayed, series: &Series) -> Vec<(Key, String)> {
+    match (panel.what, series.points.is_empty()) {
+        (What::Quality, false) => {
+            let mut entries = vec![
+                (Key::Dot(DATA), "answer".to_owned()),
+                (Key::Line(DATA_DARK), format!("mean of the last {}", series.window)),
+            ];
+            if replayed.lanes.len() == 1 {
+                entries.push((Key::Ring, "refused: what the answer would have been".to_owned()));
+            }
+            entries
+        }
+        (What::Quality, true) => vec![
+            (Key::Line(DATA_DARK), "mean".to_owned()),
+            (Key::Dot(DATA), "from the least to the greatest".to_owned()),
+        ],
+        (What::Errors, _) => Vec::new(),
+        (What::Latency, false) => Vec::new(),
+        (What::Latency, true) => vec![(Key::Line(DATA_DARK), "median, and above it 95 %".to_owned())],
+    }
+}
+
 /// Entries above the panel.
-fn draw_legend(chart: &mut Chart<'_, '_>, panel: &Panel, entries: &[(Key, String)]) -> Drawn {
+fn draw_legend(area: &Area<'_>, chart: &Chart<'_, '_>, panel: &Panel, entries: &[(Key, String)]) -> Drawn {
     let (left, top) = chart.backend_coord(&(0.0, panel.most));
-    let area = chart.plotting_area().strip_coord_spec();
     let (base_x, base_y) = area.get_base_pixel();
     let y = top - base_y - 11;
     let mut x = left - base_x;
     for (key, text) in entries {
         match key {
-            Key::Dot(color) => area.draw(&Circle::new((x + 5, y), 4, color.mix(0.5).filled()))?,
-            Key::Ring => area.draw(&Circle::new((x + 5, y), 4, line(REFUSED, 1)))?,
+            Key::Dot(color) => area.draw(&Circle::new((x + 6, y), 4, color.mix(0.5).filled()))?,
+            Key::Ring => area.draw(&Circle::new((x + 6, y), 4, line(REFUSED, 1)))?,
             Key::Line(color) => area.draw(&PathElement::new(vec![(x, y), (x + 12, y)], line(*color, 2)))?,
         }
         let style = style::label().color(&INK_SOFT).pos(Pos::new(HPos::Left, VPos::Center));

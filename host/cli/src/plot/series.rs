@@ -26,7 +26,7 @@ pub(crate) struct Point {
     pub(crate) kind: OutcomeKind,
     pub(crate) latency_ms: f64,
     pub(crate) score: Option<f64>,
-    /// Whether the first policy admitted it.
+    /// Whether the policy admitted it; always, where there are several.
     pub(crate) admitted: bool,
     /// Over the last scores, this one included, refused calls' too.
     pub(crate) mean_score: Option<f64>,

@@ -148,16 +148,14 @@ fn replay(
     Ok((replayed, series))
 }
 
-/// Whether the first policy admitted the call.
+/// Whether the call was admitted; under several policies each has its own mind, so it counts as admitted.
 fn begin(lanes: &mut [Lane], call: &Call) -> anyhow::Result<bool> {
-    let mut first = true;
-    for (index, lane) in lanes.iter_mut().enumerate() {
-        let admitted = lane.begin(call)?;
-        if index == 0 {
-            first = admitted;
-        }
+    let several = lanes.len() > 1;
+    let mut any = several;
+    for lane in lanes {
+        any |= lane.begin(call)?;
     }
-    Ok(first)
+    Ok(any)
 }
 
 /// A bar on a terminal; nothing anywhere else.

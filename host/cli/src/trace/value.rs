@@ -12,7 +12,7 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 /// The longest latency and `Retry-After`: 30 days. Whatever is longer was given in the wrong unit.
 const SPAN_NANOS_MAX: f64 = 30.0 * 86_400.0 * 1e9;
 /// Instants lie within 146 years of 1970, so that sums of them don't overflow.
-const INSTANT_NANOS_MAX: f64 = (i64::MAX / 2) as f64;
+const INSTANT_NANOS_MAX: u64 = i64::MAX as u64 / 2;
 
 /// How a field's number or truth value is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,28 +102,44 @@ pub(crate) fn number(raw: &RawValue, what: &str) -> Result<f64, String> {
 /// An instant, in nanoseconds from whatever origin the log has, and whether it was written as a date.
 pub(crate) fn instant(raw: &RawValue, unit: Unit) -> Result<(i64, bool), String> {
     let what = format!("a number of {} or a time such as 2026-01-31T12:00:00.5Z", unit.plural());
-    let number = match scalar(raw) {
-        Scalar::Number(number) => number,
-        Scalar::Text(text) => match text.trim().parse() {
-            Ok(number) => number,
-            Err(_) => {
-                let nanos = date(text.trim()).ok_or_else(|| expected(&what, raw))?;
-                let in_range =
-                    i64::try_from(nanos).ok().filter(|nanos| (nanos.unsigned_abs() as f64) < INSTANT_NANOS_MAX);
-                return in_range
-                    .map(|nanos| (nanos, true))
-                    .ok_or_else(|| expected("a time between 1824 and 2116", raw));
-            }
-        },
+    let text = match scalar(raw) {
+        // As it is written: a double holds the seconds since 1970 to a quarter of a microsecond only.
+        Scalar::Number(_) => raw.get().to_owned(),
+        Scalar::Text(text) => text.trim().to_owned(),
         _ => return Err(expected(&what, raw)),
     };
-    let nanos = (number * unit.nanos()).round();
-    // NaN fails the comparison.
-    if nanos.abs() < INSTANT_NANOS_MAX {
-        Ok((nanos as i64, false))
-    } else {
-        Err(expected(&format!("a number of {} within 146 years of 0", unit.plural()), raw))
+    let (nanos, dated) = match (scaled(&text, unit.nanos()), date(&text)) {
+        (Some(nanos), _) => (nanos, false),
+        (None, Some(nanos)) => (nanos, true),
+        (None, None) => return Err(expected(&what, raw)),
+    };
+    let in_range = i64::try_from(nanos).ok().filter(|nanos| nanos.unsigned_abs() <= INSTANT_NANOS_MAX);
+    in_range.map(|nanos| (nanos, dated)).ok_or_else(|| match dated {
+        true => expected("a time between 1824 and 2116", raw),
+        false => expected(&format!("a number of {} within 146 years of 0", unit.plural()), raw),
+    })
+}
+
+/// A decimal number in units of so many nanoseconds, exactly where it has no exponent; what is below a nanosecond is cut
+/// off.
+fn scaled(text: &str, unit_nanos: f64) -> Option<i128> {
+    let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = |digits: &str| digits.len() <= 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !plain(whole) || whole.is_empty() || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        // Saturates; the caller checks the range.
+        return Some((number * unit_nanos).round() as i128);
     }
+    // Units are 1, 10^3, 10^6 and 10^9 nanoseconds, and 20 digits of them fit.
+    let unit = unit_nanos as i128;
+    let mut nanos = whole.parse::<i128>().ok()? * unit;
+    let mut place = unit;
+    for digit in fraction.bytes() {
+        place /= 10;
+        nanos += i128::from(digit - b'0') * place;
+    }
+    Some(sign * nanos)
 }
 
 /// RFC 3339 and its relatives; a time without a zone is UTC.
