@@ -1,7 +1,7 @@
 //! The breaker component: converts, calls the core, converts back. It imports nothing.
 //!
 //! A component's instance is entered by one thread at a time, so its breakers live in one static.
-#![no_std]
+#![cfg_attr(target_family = "wasm", no_std)]
 #![cfg(target_family = "wasm")]
 
 extern crate alloc;

@@ -1,6 +1,5 @@
 //! How a circuit gets from one state to another. Every transition begins a new generation.
 
-use super::half_open::HalfOpen;
 use super::{Breaker, History, Phase, TRANSITIONS_MAX, Transition};
 use crate::event::{Event, EventReason, TripReason};
 use crate::time::{Instant, Nanos};
@@ -29,7 +28,7 @@ impl Breaker {
 
     pub(super) fn half_open(&mut self, now: Instant) -> Box<Event> {
         self.tree.refresh();
-        self.enter(Phase::HalfOpen(Box::new(HalfOpen::default())), EventReason::OpenPeriodOver, now)
+        self.enter(Phase::HalfOpen(Box::default()), EventReason::OpenPeriodOver, now)
     }
 
     pub(super) fn close(&mut self, reason: EventReason, now: Instant) -> Box<Event> {

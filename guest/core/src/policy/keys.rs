@@ -206,7 +206,7 @@ fn decimal<'a>(value: &'a DeValue<'_>) -> Option<&'a str> {
 /// A span in the largest unit that leaves it whole.
 pub(super) fn shown(nanos: Nanos) -> String {
     for (unit, name) in [(86_400 * SECOND, "d"), (SECOND, "s"), (MILLISECOND, "ms")] {
-        if nanos % unit == 0 && nanos > 0 {
+        if nanos > 0 && nanos.is_multiple_of(unit) {
             return format!("{}{name}", nanos / unit);
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn scaled(number: &str, unit: Nanos) -> Option<Nanos> {
     let mut place = unit;
     for digit in fraction.trim_end_matches('0').bytes() {
         // Trailing zeros are gone, so whatever is below a nanosecond would be lost.
-        if !digit.is_ascii_digit() || place % 10 != 0 {
+        if !digit.is_ascii_digit() || !place.is_multiple_of(10) {
             return None;
         }
         place /= 10;

@@ -70,6 +70,8 @@ impl<'r> Host<'r> {
         let script = Script::default();
         registry.remove(NAME);
         let breaker = registry.breaker_with(NAME, &policy, conditions(&policy, &script)).expect("a breaker");
+        // A breaker takes its seat in the component when it is first asked: at 0, as the others are made.
+        breaker.status_at(Time::ZERO).expect("no component failure");
         Self { registry, policy, breaker, permits: BTreeMap::new(), given: 0, script, events: registry.subscribe() }
     }
 }
