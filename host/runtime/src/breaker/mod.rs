@@ -329,6 +329,8 @@ impl Breaker {
             Ok(()) => cell.saved(),
             Err(_) => None,
         };
+        // Delivered with the next events: the caller holds its family's lock, which a callback may want.
+        self.0.home.hub.queue(&mut inner.outbox);
         let (bytes, at) = saved?;
         Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
     }

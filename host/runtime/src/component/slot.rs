@@ -212,9 +212,8 @@ impl Slot {
         // `start` has just seen to it that there is one.
         let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
         if let Some(seated) = live.seated.get(&cell.uid) {
-            // A hot upgrade brought it along.
+            // A hot upgrade brought it along. What it has seen since its last snapshot is still not saved.
             cell.seat = Some(Seat { incarnation, id: seated.id });
-            cell.unsaved = 0;
             return Ok(seated.id);
         }
         let came_back = cell.seat.is_some();

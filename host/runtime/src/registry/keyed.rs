@@ -137,12 +137,17 @@ impl Keyed {
         if let Some(breaker) = keys.live.get(key) {
             return Ok(breaker.clone());
         }
+        // Taken out first, since the one that retires for it may push it out.
+        let retired = keys.retired.pop(key);
         if keys.live.len() >= keys.live.cap().get() && !self.retire_one(&mut keys) {
+            if let Some(retired) = retired {
+                keys.retired.put(key.into(), retired);
+            }
             return Ok(self.0.overflow.clone());
         }
         let name: Arc<str> = format!("{}/{key}", self.0.name).into();
         let mut cell = Cell::new(next_uid(), Arc::clone(&name), self.0.policy.clone(), self.0.salt);
-        let (conditions, trip_count) = match keys.retired.pop(key) {
+        let (conditions, trip_count) = match retired {
             Some(retired) => {
                 cell.set_saved(retired.snapshot, retired.at);
                 (retired.conditions, retired.trip_count)

@@ -166,21 +166,29 @@ impl Registry {
         away: Duration,
         now: Time,
     ) -> Result<Breaker, RegistryError> {
-        let mut breakers = self.0.breakers.lock();
-        if breakers.contains_key(name) {
-            return Err(RegistryError::NameTaken(name.into()));
+        let breaker = {
+            let mut breakers = self.0.breakers.lock();
+            if breakers.contains_key(name) {
+                return Err(RegistryError::NameTaken(name.into()));
+            }
+            let restored = self.0.home.slot.try_restore(policy, snapshot, now)?;
+            restored.map_err(|reason| RegistryError::NotRestored { name: name.into(), reason })?;
+            let saved = Some((snapshot.into(), now - away));
+            let breaker = self.make(name, policy, conditions, breakers.len(), saved)?;
+            breakers.insert(Arc::clone(breaker.name()), Entry::Breaker(breaker.clone()));
+            breaker
+        };
+        // Without the lock, since a callback may want it.
+        match breaker.status_at(now) {
+            Ok(status) => {
+                breaker.0.note(status.state, status.trip_count);
+                Ok(breaker)
+            }
+            Err(failure) => {
+                self.remove(name);
+                Err(failure.into())
+            }
         }
-        self.0
-            .home
-            .slot
-            .try_restore(policy, snapshot, now)?
-            .map_err(|reason| RegistryError::NotRestored { name: name.into(), reason })?;
-        let saved = Some((snapshot.into(), now - away));
-        let breaker = self.make(name, policy, conditions, breakers.len(), saved)?;
-        let status = breaker.status_at(now)?;
-        breaker.0.note(status.state, status.trip_count);
-        breakers.insert(Arc::clone(breaker.name()), Entry::Breaker(breaker.clone()));
-        Ok(breaker)
     }
 
     fn make(

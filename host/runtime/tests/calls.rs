@@ -1,0 +1,300 @@
+//! Guarded calls: permits, what settles them and what becomes of them, fallbacks, and that no lock is held meanwhile.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod common;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use common::{POOR_QUALITY, TWO_FAILURES, breaker};
+use softfuse::{
+    Breaker, CallError, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Rejected, Score,
+    State, Time,
+};
+
+fn totals(breaker: &Breaker) -> (u64, u64, u64, u64) {
+    let totals = breaker.status().unwrap().totals;
+    (totals.successes, totals.failures, totals.neutral, totals.rejections)
+}
+
+fn trip(breaker: &Breaker) {
+    for _ in 0..2 {
+        let _ = breaker.permit().unwrap().failure(FailureKind::Error);
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[test]
+fn a_refusal_says_all_that_a_caller_needs() {
+    let (_, clock, breaker) = breaker(TWO_FAILURES);
+    trip(&breaker);
+    clock.advance(Duration::from_secs(4));
+    let expected = Rejected {
+        breaker: "llm".into(),
+        state: State::Open,
+        reason: breaker.status().unwrap().last_trip.map(|trip| trip.text),
+        trip_count: 1,
+        retry_after: Some(Duration::from_secs(6)),
+        component_failure: None,
+    };
+    assert_eq!(breaker.would_refuse(), Some(expected.clone()));
+    let called = Cell::new(false);
+    let result = breaker.call(|_| {
+        called.set(true);
+        Ok::<_, ()>(())
+    });
+    assert_eq!((result, called.get()), (Err(CallError::Rejected(expected.clone())), false));
+    let text = expected.to_string();
+    assert!(text.starts_with("circuit `llm` is open: ") && text.ends_with("(retry after 6s)"), "{text}");
+    assert_eq!(totals(&breaker), (0, 2, 0, 1));
+}
+
+#[test]
+fn asking_takes_no_probe() {
+    let (_, clock, breaker) = breaker(TWO_FAILURES);
+    trip(&breaker);
+    clock.advance(Duration::from_secs(10));
+    for _ in 0..10 {
+        assert!(!breaker.is_open());
+    }
+    assert_eq!(breaker.state(), State::Open);
+    let probes = [breaker.permit().unwrap(), breaker.permit().unwrap()];
+    assert_eq!(breaker.state(), State::HalfOpen);
+    // Two passes are needed, so there is no third probe.
+    assert_eq!(breaker.permit().unwrap_err().retry_after, None);
+    for probe in probes {
+        assert_eq!(probe.success().effect, Effect::Probed);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_dropped_permit_is_cancelled_and_a_panic_is_a_failure() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    drop(breaker.permit().unwrap());
+    assert_eq!(totals(&breaker), (0, 0, 1, 0));
+    let panicked = catch_unwind(AssertUnwindSafe(|| breaker.call(|_| -> Result<(), ()> { panic!("a bug") })));
+    assert!(panicked.is_err());
+    assert_eq!(totals(&breaker), (0, 1, 1, 0));
+    assert_eq!(breaker.status().unwrap().consecutive_failures, 1);
+}
+
+#[test]
+fn a_dropped_probe_frees_its_slot() {
+    let (_, clock, breaker) = breaker(TWO_FAILURES);
+    trip(&breaker);
+    clock.advance(Duration::from_secs(10));
+    for _ in 0..10 {
+        drop(breaker.permit().unwrap());
+    }
+    assert_eq!(breaker.status().unwrap().live_probes, 0);
+}
+
+#[test]
+fn an_outcome_from_before_the_trip_is_stale() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let early = breaker.permit().unwrap();
+    trip(&breaker);
+    let settled = early.success();
+    assert_eq!((settled.effect, settled.change), (Effect::Stale, None));
+    assert_eq!(settled.late.report_quality(0.1).unwrap(), (Effect::Stale, None));
+}
+
+#[test]
+fn the_last_report_wins_and_bad_ones_change_nothing() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let mut permit = breaker.permit().unwrap();
+    permit.report_quality(0.1).unwrap();
+    permit.report_quality(0.9).unwrap();
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1_000_001.0] {
+        assert!(permit.report_quality(number).is_err());
+    }
+    let late = permit.success().late;
+    assert_eq!(breaker.status().unwrap().conditions[0].value, Some(0.9));
+    for number in [f64::NAN, f64::INFINITY] {
+        assert!(late.report_quality(number).is_err());
+    }
+    // A late score is a sample of its own, and may trip.
+    let (effect, change) = late.report_quality(0.05).unwrap();
+    assert_eq!((effect, change.unwrap().new), (Effect::Recorded, State::Open));
+}
+
+#[test]
+fn latency_is_measured_from_permit_to_settlement_unless_it_is_given() {
+    let (_, clock, breaker) = breaker("trip_on = { latency_above = { threshold_ms = 100, window = 2 } }");
+    let permit = breaker.permit().unwrap();
+    clock.advance(Duration::from_millis(150));
+    assert_eq!(permit.success().latency, Duration::from_millis(150));
+    let permit = breaker.permit().unwrap();
+    clock.advance(Duration::from_millis(150));
+    let settled = permit.settle(Outcome::success().with_latency(Duration::from_millis(50)));
+    assert_eq!((settled.latency, breaker.state()), (Duration::from_millis(50), State::Closed));
+}
+
+#[test]
+fn the_clock_may_be_handed_in() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let at = Time::from_millis;
+    for i in 0..2 {
+        let result = breaker.call_at(at(i * 10), |_| (Err::<(), _>("no"), at(i * 10 + 5)));
+        assert_eq!(result, Err(CallError::Failed("no")));
+    }
+    let rejected = breaker.permit_at(at(1015)).unwrap_err();
+    assert_eq!(rejected.retry_after, Some(Duration::from_secs(9)));
+    assert!(breaker.is_open_at(at(10_014)) && !breaker.is_open_at(at(10_015)));
+    assert_eq!(breaker.status_at(at(1015)).unwrap().since, at(15));
+}
+
+#[test]
+fn a_call_that_trips_keeps_its_own_result() {
+    // A success that trips by its score keeps its value, fallback or not.
+    let (_, _, poor) = breaker(POOR_QUALITY);
+    let guard = poor.guard::<_, ()>().fallback_value("fallback");
+    for _ in 0..2 {
+        let answer = guard.call(|permit| {
+            permit.report_quality(0.1).unwrap();
+            Ok("own")
+        });
+        assert_eq!(answer, Ok("own"));
+    }
+    assert_eq!((poor.state(), guard.call(|_| Ok("own"))), (State::Open, Ok("fallback")));
+
+    // An error that trips becomes the fallback where there is one; one that doesn't stays.
+    let (_, _, failing) = breaker(TWO_FAILURES);
+    let guard = failing.guard::<&str, &str>().fallback(|cause| match cause {
+        FallbackCause::Tripped(error) => Ok(error),
+        other => other.into_error().map_or(Ok("bad"), Err),
+    });
+    assert_eq!(guard.call(|_| Err("first")), Err(CallError::Failed("first")));
+    assert_eq!(guard.call(|_| Err("second")), Ok("second"));
+    assert!(matches!(guard.call(|_| Ok("third")), Err(CallError::Rejected(_))));
+}
+
+#[test]
+fn the_user_says_what_counts() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let guard = breaker.guard::<u16, &str>().classify(|result| match result {
+        Ok(429) => Outcome::failure(FailureKind::RateLimited).with_retry_after(Duration::from_secs(30)),
+        Ok(400) => Outcome::new(OutcomeKind::BadRequest),
+        Ok(_) => Outcome::success(),
+        Err(_) => Outcome::new(OutcomeKind::ContentPolicy),
+    });
+    for (status, expected) in [(Ok(200), (1, 0, 0, 0)), (Ok(400), (1, 0, 1, 0)), (Err("filtered"), (1, 0, 2, 0))] {
+        let _ = guard.call(|_| status);
+        assert_eq!(totals(&breaker), expected);
+    }
+    assert_eq!((guard.call(|_| Ok(429)), guard.call(|_| Ok(429))), (Ok(429), Ok(429)));
+    // The provider's Retry-After is longer than the policy's ten seconds.
+    assert_eq!(breaker.would_refuse().unwrap().retry_after, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn a_bad_answer_is_replaced_where_that_is_asked_for() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let guard = breaker.guard::<&str, ()>().replace_below(Score::new(0.3).unwrap()).fallback(|cause| match cause {
+        FallbackCause::BadAnswer(score) if score.get() < 0.2 => Ok("replaced"),
+        _ => Err(CallError::Failed(())),
+    });
+    let scored = |score: f64| {
+        guard.call(move |permit| {
+            permit.report_quality(score).unwrap();
+            Ok("own")
+        })
+    };
+    assert_eq!((scored(0.9), scored(0.1)), (Ok("own"), Ok("replaced")));
+    // The fallback fails: the answer is passed on after all.
+    assert_eq!(scored(0.25), Ok("own"));
+}
+
+#[test]
+fn operators_and_hosts_have_their_say() {
+    let (_, clock, breaker) = breaker(TWO_FAILURES);
+    let change = breaker.set_operator_state(OperatorState::ForcedOpen).unwrap().unwrap();
+    assert_eq!((change.old, change.new), (State::Closed, State::ForcedOpen));
+    assert_eq!(breaker.set_operator_state(OperatorState::ForcedOpen).unwrap(), None);
+    assert_eq!(breaker.permit().unwrap_err().state, State::ForcedOpen);
+    assert_eq!(breaker.reset().unwrap().unwrap().new, State::Closed);
+    let change = breaker.trip("the provider says so", Some(Duration::from_secs(90))).unwrap().unwrap();
+    assert_eq!(change.open_until, Some(breaker.now() + Duration::from_secs(90)));
+    clock.advance(Duration::from_secs(89));
+    assert_eq!(breaker.would_refuse().unwrap().reason.as_deref(), Some("the provider says so"));
+    clock.advance(Duration::from_secs(1));
+    assert!(!breaker.is_open());
+}
+
+/// Twenty calls that all have to be under way at once: a breaker that held a lock across them would never let them.
+#[test]
+fn no_lock_is_held_during_a_call() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let met = Arc::new((Mutex::new(0), Condvar::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                breaker.call(|_| {
+                    let (count, all) = &*met;
+                    let mut count = count.lock().unwrap();
+                    *count += 1;
+                    all.notify_all();
+                    let (_count, waited) =
+                        all.wait_timeout_while(count, Duration::from_secs(60), |count| *count < 20).unwrap();
+                    if waited.timed_out() { Err("alone") } else { Ok(()) }
+                })
+            });
+        }
+    });
+    assert_eq!(totals(&breaker), (20, 0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asynchronous_calls_run_at_once_too() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let barrier = Arc::new(tokio::sync::Barrier::new(20));
+    let calls = (0..20).map(|i| {
+        let (breaker, barrier) = (breaker.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            let call = breaker.call_async(|report| async move {
+                barrier.wait().await;
+                report.report_quality(0.8).map(|()| i)
+            });
+            tokio::time::timeout(Duration::from_secs(60), call).await
+        })
+    });
+    for (i, call) in calls.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(call.await.unwrap().unwrap(), Ok(i));
+    }
+    let status = breaker.status().unwrap();
+    assert_eq!((status.totals.successes, status.conditions[0].value), (20, Some(0.8)));
+}
+
+#[tokio::test]
+async fn a_cancelled_future_is_neutral() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let call = breaker.call_async(|_| std::future::pending::<Result<(), ()>>());
+    assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
+    assert_eq!(totals(&breaker), (0, 0, 1, 0));
+}
+
+#[tokio::test]
+async fn an_asynchronous_fallback_is_awaited() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let guard = breaker.guard::<&str, &str>();
+    let call = |result: Result<&'static str, &'static str>| {
+        guard.call_async_or(
+            move |_| async move { result },
+            |cause| async move {
+                tokio::task::yield_now().await;
+                match cause {
+                    FallbackCause::Rejected(_) => Ok("the next provider"),
+                    FallbackCause::Tripped(error) => Ok(error),
+                    FallbackCause::BadAnswer(_) => Err(CallError::Failed("bad")),
+                }
+            },
+        )
+    };
+    assert_eq!(call(Ok("own")).await, Ok("own"));
+    assert_eq!(call(Err("first")).await, Err(CallError::Failed("first")));
+    assert_eq!(call(Err("second")).await, Ok("second"));
+    assert_eq!(call(Ok("own")).await, Ok("the next provider"));
+}
