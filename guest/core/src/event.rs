@@ -7,6 +7,20 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
+/// Longest text that a breaker keeps of a reason, in bytes: a host's own may be of any length.
+pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// A text cut to [`TEXT_BYTES_MAX`], so that what is kept and saved of it is bounded.
+pub(crate) fn bounded(mut text: String) -> String {
+    const CUT: &str = "...";
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX - CUT.len()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(CUT);
+    }
+    text
+}
+
 /// Where a circuit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
@@ -129,3 +143,16 @@ pub struct Event {
 
 /// Most calls change nothing, so what they return holds an event behind a pointer.
 pub type MaybeEvent = Option<Box<Event>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(bounded(String::from("short")), "short");
+        let cut = bounded("ä".repeat(TEXT_BYTES_MAX));
+        assert!(cut.len() <= TEXT_BYTES_MAX && cut.len() > TEXT_BYTES_MAX - 4, "{}", cut.len());
+        assert!(cut.ends_with("ä..."));
+    }
+}

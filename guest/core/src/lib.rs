@@ -39,7 +39,7 @@ pub use breaker::{
     Settlement, Standing, Status, TRANSITIONS_MAX, Totals, Transition, TripReport,
 };
 pub use condition::{Cause, Reading};
-pub use event::{Event, EventReason, MaybeEvent, OperatorState, State, TripReason};
+pub use event::{Event, EventReason, MaybeEvent, OperatorState, State, TEXT_BYTES_MAX, TripReason};
 pub use lease::{AdmitTerms, LEASE_OUTCOMES_MAX, ScoreBudget};
 pub use outcome::{Class, Outcome, OutcomeKind, QualityReport, Signal};
 pub use permit::Permit;

@@ -1,7 +1,7 @@
 //! What a host does on purpose: reset, an operator's states, a trip with a reason of its own.
 
 use super::{Breaker, Phase};
-use crate::event::{Event, EventReason, MaybeEvent, OperatorState, State, TripReason};
+use crate::event::{Event, EventReason, MaybeEvent, OperatorState, State, TripReason, bounded};
 use crate::time::Nanos;
 use alloc::{boxed::Box, string::String};
 
@@ -47,7 +47,7 @@ impl Breaker {
             }
             Phase::ForcedOpen | Phase::Disabled => None,
             Phase::Closed | Phase::HalfOpen(_) | Phase::MetricsOnly => {
-                Some(self.trip_or_say(TripReason::Host(reason), open_for, now))
+                Some(self.trip_or_say(TripReason::Host(bounded(reason)), open_for, now))
             }
         }
     }

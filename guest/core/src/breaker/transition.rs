@@ -1,7 +1,7 @@
 //! How a circuit gets from one state to another. Every transition begins a new generation.
 
 use super::{Breaker, History, Phase, TRANSITIONS_MAX, Transition};
-use crate::event::{Event, EventReason, TripReason};
+use crate::event::{Event, EventReason, TripReason, bounded};
 use crate::time::{Instant, Nanos};
 use alloc::{boxed::Box, sync::Arc};
 
@@ -45,7 +45,7 @@ impl Breaker {
         // 2^32 transitions, one a second, take 136 years.
         self.generation = self.generation.wrapping_add(1);
         let event = self.event(now, old, reason);
-        let text = alloc::format!("{}", event.reason);
+        let text = bounded(alloc::format!("{}", event.reason));
         let transition = Transition { at: now, old, new: event.new, text };
         let transitions = &mut self.history_mut().transitions;
         if transitions.len() == TRANSITIONS_MAX {

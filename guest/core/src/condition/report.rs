@@ -1,6 +1,7 @@
 //! What a condition says of itself: its reading for a status, its part in a trip.
 
 use super::{Condition, Leaf, LeafState, Record};
+use crate::event::bounded;
 use crate::score::Score;
 use crate::time::{MILLISECOND, Nanos};
 use alloc::{
@@ -147,7 +148,7 @@ impl Condition {
             }
             Self::Host { index } => {
                 let reason = record.verdicts.get(index as usize).and_then(Option::clone);
-                (1.0, reason.unwrap_or_else(|| String::from("the host's condition holds")))
+                (1.0, reason.map_or_else(|| String::from("the host's condition holds"), bounded))
             }
             // A probe that erred fails by its outcome, and quality is judged over all probes.
             _ => (f64::from(u8::from(record.failed)), String::from("the probe failed")),

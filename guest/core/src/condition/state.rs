@@ -1,6 +1,7 @@
 //! A leaf's state: its window, or its streak.
 
 use super::Condition;
+use crate::event::bounded;
 use crate::score::Score;
 use crate::time::Nanos;
 use crate::window::{Extent, Sample, Samples, Window};
@@ -76,8 +77,8 @@ impl LeafState {
                 *streak = if record.failed { streak.saturating_add(1) } else { 0 };
             }
             (Self::Verdict(verdict), Condition::Host { index }) => {
-                let reason = record.verdicts.get(index as usize).and_then(Option::as_deref);
-                *verdict = reason.map(Box::from);
+                let reason = record.verdicts.get(index as usize).and_then(Option::clone);
+                *verdict = reason.map(|reason| bounded(reason).into());
             }
             // `new` pairs a state with its condition, and a policy never changes.
             _ => {}
