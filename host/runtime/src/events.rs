@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::types::{Event, EventReason, State};
 
-type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
+/// What is called with every event.
+pub(crate) type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Callbacks and subscribers of a registry.
 pub(crate) struct Hub {
@@ -43,19 +44,13 @@ impl Subscription {
     /// The next event, if one is waiting.
     #[must_use]
     pub fn try_next(&self) -> Option<Event> {
-        match self.receiver.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// The next event, waited for so long at most. `None` also where the registry is gone.
     #[must_use]
     pub fn next_within(&self, wait_max: Duration) -> Option<Event> {
-        match self.receiver.recv_timeout(wait_max) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(wait_max).ok()
     }
 
     /// How many events were dropped, since this stream was full.

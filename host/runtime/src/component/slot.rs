@@ -368,11 +368,11 @@ impl Slot {
         let mut inner = self.inner.lock();
         let mut next = Live::new(component.instantiate()?);
         let mut replaced = Replaced::default();
-        if let Some(mut old) = inner.live.take() {
-            if let Err(failure) = old.hand_over(&mut next, &mut replaced) {
-                inner.live = (!old.dead).then_some(old);
-                return Err(failure);
-            }
+        if let Some(mut old) = inner.live.take()
+            && let Err(failure) = old.hand_over(&mut next, &mut replaced)
+        {
+            inner.live = (!old.dead).then_some(old);
+            return Err(failure);
         }
         inner.component = component;
         inner.live = Some(next);

@@ -13,7 +13,7 @@ use crate::component::{Bounds, BreakerComponent, RestSettings, Slot};
 use crate::components;
 use crate::engine::{CacheDir, Engine, read_component};
 use crate::error::LoadError;
-use crate::events::Hub;
+use crate::events::{Callback, Hub};
 use crate::metrics::Metrics;
 use crate::types::Event;
 
@@ -33,7 +33,7 @@ pub struct RegistryBuilder {
     event_capacity: usize,
     bounds: Bounds,
     rest: RestSettings,
-    callbacks: Vec<Arc<dyn Fn(&Event) + Send + Sync>>,
+    callbacks: Vec<Callback>,
 }
 
 enum Source {

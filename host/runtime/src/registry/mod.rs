@@ -75,7 +75,6 @@ impl Registry {
     }
 
     /// Begins a registry with settings of its own.
-    #[must_use]
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::default()
     }
