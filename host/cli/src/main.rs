@@ -1,5 +1,6 @@
 //! The program `softfuse`: it checks policies, replays traces through the real breaker component, runs scorers, and writes
 //! the components out for other hosts.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail loudly"))]
 
 mod args;
 mod check;

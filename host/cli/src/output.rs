@@ -55,7 +55,8 @@ pub(crate) fn number(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.0001 {
         return format!("{value:.1e}");
     }
-    let text = format!("{value:.4}");
+    // Half away from zero, as the breaker's own sentences have it.
+    let text = format!("{:.4}", (value * 1e4).round() / 1e4);
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }

@@ -1,4 +1,5 @@
 //! `softfuse check`: the examples are right, every kind of bad policy is told well, and the exit codes say which it was.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `softfuse components` and `softfuse scorer`: what is written is what the library embeds, and scorers are run and told of.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
 

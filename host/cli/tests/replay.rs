@@ -1,4 +1,5 @@
 //! `softfuse replay`: the recorded trace, other people's logs, bad traces, long ones, and the exit codes.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
 

@@ -53,7 +53,7 @@ pub(crate) fn clock(least: f64, most: f64, count: usize) -> Vec<f64> {
     const STEPS: [f64; 14] =
         [10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0];
     let rough = (most - least) / count.max(1) as f64;
-    if rough < 5.0 || rough > 86_400.0 {
+    if !(5.0..=86_400.0).contains(&rough) {
         return round(least, most, count);
     }
     let step = STEPS.into_iter().find(|step| *step >= rough).unwrap_or(rough);

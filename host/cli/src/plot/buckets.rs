@@ -77,16 +77,20 @@ impl Bucket {
         (self.calls > 0).then(|| self.failures as f64 / self.calls as f64)
     }
 
-    /// The latency that this share of calls doesn't exceed, to the width of a bin: within 19 %.
+    /// The latency that this share of calls doesn't exceed, to the width of a bin: within a factor of the square root of 2.
     pub(crate) fn latency_ms(&self, share: f64) -> Option<f64> {
         let total: u64 = self.latencies.iter().map(|count| u64::from(*count)).sum();
         let wanted = ((total as f64 * share).ceil() as u64).max(1);
-        let mut seen = 0;
-        let bin = self.latencies.iter().position(|count| {
-            seen += u64::from(*count);
-            seen >= wanted
-        })?;
-        Some(LATENCY_MS_MIN * 2_f64.powf((bin as f64 + 0.5) / BINS_PER_OCTAVE))
+        let mut before = 0;
+        for (bin, count) in self.latencies.iter().map(|count| u64::from(*count)).enumerate() {
+            if before + count >= wanted {
+                // As if the calls of a bin were spread over it evenly.
+                let within = (wanted - before) as f64 / count.max(1) as f64;
+                return Some(LATENCY_MS_MIN * 2_f64.powf((bin as f64 + within) / BINS_PER_OCTAVE));
+            }
+            before += count;
+        }
+        None
     }
 }
 

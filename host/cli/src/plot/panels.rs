@@ -11,7 +11,7 @@ use plotters::style::{Color, RGBColor, ShapeStyle};
 use super::axis::{self, Scale};
 use super::series::{Point, Series};
 use super::style::{self, DATA, DATA_DARK, FAILURE, FRAME, GRID, INK_SOFT, LIMIT, MARGIN_LEFT, MARGIN_RIGHT, REFUSED};
-use super::{Area, Drawn, Time, states};
+use super::{Area, Drawn, Time};
 use crate::output::number;
 use crate::replay::{Replayed, When};
 
@@ -184,7 +184,7 @@ fn line(color: RGBColor, width: u32) -> ShapeStyle {
 /// The states' colours and the grid. Several policies have several states, so nothing is coloured then.
 fn draw_behind(chart: &mut Chart<'_, '_>, panel: &Panel, replayed: &Replayed, time: Time) -> Drawn {
     if let [lane] = &replayed.lanes[..] {
-        let bands = states::bands(&lane.tally, time.first_at).filter_map(|(from, to, state)| {
+        let bands = lane.tally.bands.until(lane.tally.ended_at()).into_iter().filter_map(|(from, to, state)| {
             let color = style::state_behind(state)?;
             let corners = [(time.place(from), panel.least), (time.place(to), panel.most)];
             Some(Rectangle::new(corners, color.filled()))

@@ -14,8 +14,8 @@ const GAP: i32 = 10;
 const LABEL_ROW: i32 = 16;
 /// How many rows of reasons a strip may have above it; trips whose reason finds no room keep their mark.
 const LABEL_ROWS_MAX: usize = 3;
-/// How many bands are drawn; beyond, several share a pixel anyway.
-const BANDS_MAX: usize = 20_000;
+/// Room for a trip's mark above its strip.
+const MARK: i32 = 8;
 
 /// A trip's mark: where, and the reason, if it finds room.
 struct Mark {
@@ -41,7 +41,7 @@ fn lane_height(marks: &[Mark], replayed: &Replayed) -> i32 {
     let rows =
         marks.iter().filter_map(|mark| mark.reason.as_ref()).map(|label| label.row as i32 + 1).max().unwrap_or(0);
     let name = if replayed.lanes.len() > 1 { LABEL_ROW + 2 } else { 0 };
-    name + rows * LABEL_ROW + STRIP + GAP
+    name + rows * LABEL_ROW + MARK + STRIP + GAP
 }
 
 /// The trips from closed, each with its reason in the first row that has room.
@@ -104,30 +104,21 @@ pub(super) fn draw(
 fn draw_strip(area: &Area<'_>, lane: &Lane, time: Time, top: i32) -> Drawn {
     let style = style::label().pos(Pos::new(HPos::Right, VPos::Center)).color(&INK_SOFT);
     style::text(area, "state", (MARGIN_LEFT as i32 - 10, top + STRIP / 2), &style)?;
-    for (from, to, state) in bands(&lane.tally, time.first_at) {
+    for (from, to, state) in lane.tally.bands.until(lane.tally.ended_at()) {
         let corners = [(time.pixel(from), top), (time.pixel(to).max(time.pixel(from) + 1), top + STRIP)];
         area.draw(&Rectangle::new(corners, style::state(state).filled()))?;
     }
     Ok(())
 }
 
-/// From when to when the circuit was in which state.
-pub(super) fn bands(tally: &Tally, first_at: i64) -> impl Iterator<Item = (i64, i64, State)> {
-    let begins = std::iter::once((first_at, State::Closed)).chain(tally.changes.iter().copied());
-    let ends = tally.changes.iter().map(|(at, _)| *at).chain(std::iter::once(tally.ended_at()));
-    begins.zip(ends).map(|((from, state), to)| (from, to, state)).filter(|(from, to, _)| from < to).take(BANDS_MAX)
-}
-
 fn draw_mark(root: &Area<'_>, mark: &Mark, (labels_top, strip): (i32, i32), bottom: i32) -> Drawn {
     let x = mark.x;
     let thin = ShapeStyle { color: style::LIMIT.mix(0.7), filled: false, stroke_width: 1 };
-    let line_top = match &mark.reason {
-        Some(label) => labels_top + label.row as i32 * LABEL_ROW,
-        None => strip - 4,
-    };
-    root.draw(&PathElement::new(vec![(x, line_top), (x, bottom)], thin))?;
     root.draw(&Polygon::new(vec![(x - 5, strip - 7), (x + 5, strip - 7), (x, strip)], style::LIMIT.filled()))?;
+    // Trips without room for their reasons are so many that their lines would hide the data.
     if let Some(label) = &mark.reason {
+        let line_top = labels_top + label.row as i32 * LABEL_ROW;
+        root.draw(&PathElement::new(vec![(x, line_top), (x, bottom)], thin))?;
         let (side, at) = if label.left { (HPos::Right, x - 5) } else { (HPos::Left, x + 5) };
         let style = style::label().color(&INK).pos(Pos::new(side, VPos::Top));
         style::text(root, &label.text, (at, line_top), &style)?;

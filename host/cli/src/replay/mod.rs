@@ -1,5 +1,6 @@
 //! `softfuse replay`: a trace through the real breaker component, under one policy or several.
 
+mod bands;
 mod document;
 mod lane;
 mod tables;

@@ -147,8 +147,8 @@ fn trips(trips: &[Trip], when: When) -> String {
             values.join("\n")
         };
         let then = match (trip.closed_at, trip.half_open_at) {
-            (Some(at), _) => format!("closed at {}", when.show(at)),
-            (None, Some(at)) => format!("half-open at {}", when.show(at)),
+            (Some(at), _) => format!("closed at {}", when.show_near(at)),
+            (None, Some(at)) => format!("half-open at {}", when.show_near(at)),
             (None, None) => "open to the end".to_owned(),
         };
         table.add_row([

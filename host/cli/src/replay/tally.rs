@@ -2,12 +2,11 @@
 
 use softfuse::{Cause, EventReason, OutcomeKind, State, StateChange, TripReason};
 
+use super::bands::Bands;
 use crate::trace::Call;
 
 /// How many openings are kept in full; all are counted.
 pub(crate) const TRIPS_KEPT_MAX: usize = 10_000;
-/// How many changes of state are kept for the plot; beyond, its bands say less.
-pub(crate) const CHANGES_KEPT_MAX: usize = 30_000;
 
 /// What happened.
 pub(crate) struct Tally {
@@ -23,9 +22,7 @@ pub(crate) struct Tally {
     /// Openings from half-open, since the probes failed.
     pub(crate) reopen_count: u64,
     pub(crate) recovered_count: u64,
-    /// Each change: since when the state is which.
-    pub(crate) changes: Vec<(i64, State)>,
-    pub(crate) changes_dropped: bool,
+    pub(crate) bands: Bands,
     spans: [u64; State::ALL.len()],
     state: State,
     since: i64,
@@ -115,8 +112,7 @@ impl Tally {
             trip_count: 0,
             reopen_count: 0,
             recovered_count: 0,
-            changes: Vec::new(),
-            changes_dropped: false,
+            bands: Bands::new(origin),
             spans: [0; State::ALL.len()],
             state: State::Closed,
             since: origin,
@@ -214,11 +210,7 @@ impl Tally {
         self.passed(at);
         self.account(at);
         self.state = state;
-        if self.changes.len() < CHANGES_KEPT_MAX {
-            self.changes.push((at, state));
-        } else {
-            self.changes_dropped = true;
-        }
+        self.bands.enter(state, at);
     }
 
     fn account(&mut self, at: i64) {

@@ -30,7 +30,15 @@ impl When {
         }
     }
 
-    /// An instant for people who know the day.
+    /// An instant beside one that says the day.
+    pub(crate) fn show_near(self, at: i64) -> String {
+        match self.date(at) {
+            Some(date) => date.strftime("%H:%M:%S%.3f").to_string(),
+            None => self.show(at),
+        }
+    }
+
+    /// An instant for an axis.
     pub(crate) fn show_short(self, at: i64) -> String {
         match self.date(at) {
             Some(date) => date.strftime("%H:%M:%S").to_string(),
