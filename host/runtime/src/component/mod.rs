@@ -1,11 +1,14 @@
 //! The breaker component, loaded: compiled code that instances are made of, and an instance that answers.
 
+mod cell;
+mod live;
 mod slot;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use slot::{Cell, RestSettings, Seated, Slot};
+pub(crate) use cell::Cell;
+pub(crate) use slot::{RestSettings, Seated, Slot};
 
 use wasmtime::Store;
 use wasmtime::component::Linker;

@@ -6,25 +6,22 @@
 //! There is a circuit around the circuit. A component that fails again and again is not started for a while, and for
 //! longer each time.
 
-use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroUsize;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{BreakerComponent, Instance};
+use super::BreakerComponent;
+use super::cell::{Cell, Saved, Seat};
+use super::live::{Live, Occupant, Replaced, Taking};
 use crate::bindings::breaker as wit;
 use crate::clock::Clock;
 use crate::error::{ComponentFailure, RestoreError};
 use crate::metrics::ComponentMeters;
 use crate::policy::Policy;
-use crate::types::{Event, Time, span_nanos};
-
-/// Compiled policies that an instance keeps; beyond, the least recently used is compiled again when it is needed.
-const POLICIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it isn't zero");
+use crate::types::{Event, Time};
 
 /// When a component that fails is let rest.
 #[derive(Clone, Copy, Debug)]
@@ -37,68 +34,6 @@ pub(crate) struct RestSettings {
     pub(crate) rest: Duration,
     /// ... up to this. An instance that has lived for as long makes the next rest the first again.
     pub(crate) rest_max: Duration,
-}
-
-/// A breaker's place in the slot, kept by the breaker under its own lock.
-pub(crate) struct Cell {
-    /// Tells it from all others of the process.
-    pub(crate) uid: u64,
-    pub(crate) name: Arc<str>,
-    pub(crate) policy: Policy,
-    pub(crate) salt: u64,
-    seat: Option<Seat>,
-    saved: Option<Saved>,
-    /// Records since `saved`: what a failure would lose.
-    pub(crate) unsaved: u64,
-    /// The latest time that it was called with.
-    last_now: Arc<AtomicI64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Seat {
-    incarnation: u64,
-    id: u32,
-}
-
-#[derive(Clone)]
-struct Saved {
-    bytes: Arc<[u8]>,
-    at: Time,
-}
-
-impl Cell {
-    pub(crate) fn new(uid: u64, name: Arc<str>, policy: Policy, salt: u64) -> Self {
-        let last_now = Arc::new(AtomicI64::new(0));
-        Self { uid, name, policy, salt, seat: None, saved: None, unsaved: 0, last_now }
-    }
-
-    /// Makes it come back from a snapshot that was taken at `at`, on its own clock.
-    pub(crate) fn set_saved(&mut self, bytes: Arc<[u8]>, at: Time) {
-        self.saved = Some(Saved { bytes, at });
-    }
-
-    /// The last snapshot and when it was taken.
-    pub(crate) fn saved(&self) -> Option<(Arc<[u8]>, Time)> {
-        self.saved.as_ref().map(|saved| (Arc::clone(&saved.bytes), saved.at))
-    }
-
-    /// The incarnation that it sits in.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.seat.map_or(0, |seat| seat.incarnation)
-    }
-
-    fn last_now(&self) -> Time {
-        Time::from_nanos(self.last_now.load(Ordering::Relaxed))
-    }
-}
-
-/// What a hot upgrade did with the breakers that were at work.
-#[derive(Debug, Default)]
-pub(crate) struct Replaced {
-    /// Names of those that came along with their state.
-    pub(crate) restored: Vec<Arc<str>>,
-    /// Names of those whose snapshots the new component refuses, and why: they start afresh.
-    pub(crate) refused: Vec<(Arc<str>, String)>,
 }
 
 /// The instance, and how it has fared.
@@ -125,29 +60,6 @@ struct Resting {
     until: Time,
     failures: u32,
     last: String,
-}
-
-struct Live {
-    instance: Instance,
-    policies: LruCache<u64, u32>,
-    /// Who sits here, for a hot upgrade.
-    seated: HashMap<u64, Occupant>,
-    /// It failed while it was handed over, and can't be entered again.
-    dead: bool,
-}
-
-impl Live {
-    fn new(instance: Instance) -> Self {
-        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), dead: false }
-    }
-}
-
-/// What the slot knows of a breaker that sits in it.
-struct Occupant {
-    id: u32,
-    name: Arc<str>,
-    policy: Policy,
-    last_now: Arc<AtomicI64>,
 }
 
 /// A breaker in its seat: while this lives, the instance is locked.
@@ -382,138 +294,6 @@ impl Slot {
         inner.rests = 0;
         inner.resting = None;
         Ok(replaced)
-    }
-}
-
-/// Why a breaker got no seat.
-enum Taking {
-    /// The component said no. It is at work still.
-    Refused(ComponentFailure),
-    /// The component failed.
-    Failed(ComponentFailure),
-}
-
-impl From<ComponentFailure> for Taking {
-    fn from(failure: ComponentFailure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl Live {
-    fn load_policy(
-        &mut self,
-        uid: u64,
-        text: &str,
-    ) -> Result<Result<wit::PolicyInfo, Vec<wit::PolicyProblem>>, ComponentFailure> {
-        let loaded = self.instance.call(|guest, store| guest.call_load_policy(store, text))?;
-        if let Ok(info) = &loaded
-            && let Some((_, old)) = self.policies.push(uid, info.id)
-            && old != info.id
-        {
-            self.instance.call(|guest, store| guest.call_drop_policy(store, old))?;
-        }
-        Ok(loaded)
-    }
-
-    fn policy_id(&mut self, name: &Arc<str>, policy: &Policy) -> Result<u32, Taking> {
-        if let Some(&id) = self.policies.get(&policy.uid()) {
-            return Ok(id);
-        }
-        match self.load_policy(policy.uid(), policy.text())? {
-            Ok(info) => Ok(info.id),
-            Err(problems) => Err(Taking::Refused(ComponentFailure::PolicyRefused {
-                breaker: Arc::clone(name),
-                message: problems.first().map_or_else(String::new, |problem| problem.message.clone()),
-            })),
-        }
-    }
-
-    /// Makes the breaker, from its snapshot where there is one that the component takes.
-    fn take(&mut self, cell: &Cell, now: Time) -> Result<(u32, bool), Taking> {
-        let policy = self.policy_id(&cell.name, &cell.policy)?;
-        if let Some(saved) = &cell.saved {
-            match self.restore(policy, saved, now)? {
-                Ok(id) => return Ok((id, true)),
-                Err(reason) => {
-                    tracing::error!(breaker = %cell.name, %reason, "a snapshot was refused; the breaker starts afresh");
-                }
-            }
-        }
-        let made =
-            self.instance.call(|guest, store| guest.call_create(store, policy, &cell.name, cell.salt, now.nanos()))?;
-        match made {
-            Ok(id) => Ok((id, false)),
-            Err(wit::CreateError::UnknownPolicy) => {
-                Err(Taking::Failed(ComponentFailure::Nonsense("a policy that it has just taken is unknown".to_owned())))
-            }
-            Err(wit::CreateError::TooMany(max)) => Err(Taking::Refused(ComponentFailure::BreakerRefused {
-                breaker: Arc::clone(&cell.name),
-                message: format!("{max} exist, and no more can"),
-            })),
-            Err(wit::CreateError::Other(message)) => {
-                Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(&cell.name), message }))
-            }
-        }
-    }
-
-    fn restore(&mut self, policy: u32, saved: &Saved, now: Time) -> Result<Result<u32, RestoreError>, Taking> {
-        let away = span_nanos(now.saturating_since(saved.at));
-        let made =
-            self.instance.call(|guest, store| guest.call_restore(store, policy, &saved.bytes, now.nanos(), away))?;
-        Ok(made.map_err(restore_error))
-    }
-
-    /// Moves every breaker that sits here to `next`.
-    fn hand_over(&mut self, next: &mut Self, replaced: &mut Replaced) -> Result<(), ComponentFailure> {
-        for (uid, seated) in &self.seated {
-            let now = Time::from_nanos(seated.last_now.load(Ordering::Relaxed));
-            let snapshot = self.instance.call(|guest, store| guest.call_snapshot(store, seated.id, now.nanos()));
-            let bytes = match snapshot {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                // The old one fails, which may be why it is replaced. The breakers keep the snapshots that they have.
-                Err(_) => {
-                    self.dead = true;
-                    break;
-                }
-            };
-            let saved = Saved { bytes: bytes.into(), at: now };
-            let moved = match next.policy_id(&seated.name, &seated.policy) {
-                Ok(policy) => next.restore(policy, &saved, now),
-                Err(Taking::Refused(failure)) => {
-                    replaced.refused.push((Arc::clone(&seated.name), failure.to_string()));
-                    continue;
-                }
-                Err(failed) => Err(failed),
-            };
-            match moved {
-                Ok(Ok(id)) => {
-                    let entry = Occupant {
-                        id,
-                        name: Arc::clone(&seated.name),
-                        policy: seated.policy.clone(),
-                        last_now: Arc::clone(&seated.last_now),
-                    };
-                    next.seated.insert(*uid, entry);
-                    replaced.restored.push(Arc::clone(&seated.name));
-                }
-                Ok(Err(reason)) => replaced.refused.push((Arc::clone(&seated.name), reason.to_string())),
-                Err(Taking::Refused(failure) | Taking::Failed(failure)) => return Err(failure),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn restore_error(error: wit::RestoreError) -> RestoreError {
-    match error {
-        wit::RestoreError::UnknownPolicy => RestoreError::Other("its policy isn't known".to_owned()),
-        wit::RestoreError::TooMany(max) => RestoreError::Other(format!("{max} breakers exist, and no more can")),
-        wit::RestoreError::NotASnapshot => RestoreError::NotASnapshot,
-        wit::RestoreError::UnknownVersion(version) => RestoreError::UnknownVersion(version),
-        wit::RestoreError::Corrupt(message) => RestoreError::Corrupt(message),
-        wit::RestoreError::PolicyDiffers(fingerprint) => RestoreError::PolicyDiffers(fingerprint),
-        wit::RestoreError::Other(message) => RestoreError::Other(message),
     }
 }
 
