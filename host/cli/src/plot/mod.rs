@@ -5,6 +5,7 @@
 
 mod axis;
 mod buckets;
+mod frame;
 mod panels;
 mod series;
 mod states;

@@ -10,10 +10,10 @@ use plotters::style::{Color, RGBColor, ShapeStyle};
 
 use super::axis::{self, Scale};
 use super::series::{Point, Series};
-use super::style::{self, DATA, DATA_DARK, FAILURE, FRAME, GRID, INK_SOFT, LIMIT, MARGIN_LEFT, MARGIN_RIGHT, REFUSED};
-use super::{Area, Drawn, Time};
+use super::style::{self, DATA, DATA_DARK, FAILURE, GRID, INK_SOFT, LIMIT, MARGIN_LEFT, MARGIN_RIGHT, REFUSED};
+use super::{Area, Drawn, Time, frame};
 use crate::output::number;
-use crate::replay::{Replayed, When};
+use crate::replay::Replayed;
 
 const QUALITY_HEIGHT: u32 = 240;
 const ERRORS_HEIGHT: u32 = 110;
@@ -24,13 +24,12 @@ const LATENCY_HEIGHT: u32 = 200;
 const GAP: u32 = 14;
 /// Above a panel with a legend.
 const GAP_LEGEND: u32 = 28;
-const TICK: i32 = 5;
 /// From this ratio on, latencies are drawn over a logarithmic axis.
 const LOG_RATIO: f64 = 20.0;
 
 /// What a panel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Quality,
     Errors,
     Latency,
@@ -38,20 +37,21 @@ enum What {
 
 /// A panel to be drawn.
 pub(super) struct Panel {
-    what: What,
+    pub(super) what: What,
     pub(super) height: u32,
-    name: &'static str,
-    scale: Scale,
+    pub(super) name: &'static str,
+    pub(super) scale: Scale,
     /// Places on the axis.
-    least: f64,
-    most: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
     /// Values with a label.
-    ticks: Vec<f64>,
+    pub(super) ticks: Vec<f64>,
     /// The policies' limits, with their labels.
     limits: Vec<(f64, String)>,
 }
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// A panel's drawing area with its axes.
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The panels that a replay has something for.
 pub(super) fn panels(replayed: &Replayed, series: &Series) -> anyhow::Result<Vec<Panel>> {
@@ -95,11 +95,13 @@ fn widen((least, most): (f64, f64), value: f64) -> (f64, f64) {
 }
 
 fn latency(replayed: &Replayed, series: &Series) -> anyhow::Result<Panel> {
-    // A bin's middle may lie a fifth off.
-    const SLACK: f64 = 1.25;
+    // Room above and below; a bin's edge may lie that much further than its calls, too.
+    const SLACK: f64 = 1.15;
     let limits = limits(replayed, &["latency_above"])?;
-    let quantiles = series.buckets.iter().flat_map(|(_, bucket)| [bucket.latency_ms(0.0), bucket.latency_ms(1.0)]);
-    let values = quantiles.flatten().chain(limits.iter().map(|(limit, _)| *limit)).filter(|value| *value > 0.0);
+    let exact = series.points.iter().map(|point| point.latency_ms);
+    let binned = series.buckets.iter().flat_map(|(_, bucket)| [bucket.latency_ms(0.0), bucket.latency_ms(1.0)]);
+    let binned = binned.flatten().filter(|_| series.points.is_empty());
+    let values = exact.chain(binned).chain(limits.iter().map(|(limit, _)| *limit)).filter(|value| *value > 0.0);
     let (least, most) = values.fold((f64::INFINITY, 1.0), widen);
     let (least, most) = (least.min(most) / SLACK, most * SLACK);
     let (scale, least, ticks) = if most / least > LOG_RATIO {
@@ -157,10 +159,10 @@ pub(super) fn draw(
         (What::Latency, true) => draw_latency_buckets(&mut chart, panel, series, time)?,
     }
     draw_limits(&mut chart, panel, time)?;
-    draw_frame(area, &chart, panel)?;
-    draw_legend(area, &chart, panel, &legend(panel, replayed, series))?;
+    frame::draw_frame(area, &chart, panel)?;
+    frame::draw_legend(area, &chart, panel, &frame::legend(panel, replayed, series))?;
     if with_axis {
-        draw_axis(area, &chart, replayed.when, time)?;
+        frame::draw_axis(area, &chart, replayed.when, time)?;
     }
     Ok(())
 }
@@ -177,7 +179,8 @@ impl<'a, 'b> LabelAreas<'a, 'b> for ChartBuilder<'a, 'b, SVGBackend<'b>> {
     }
 }
 
-fn line(color: RGBColor, width: u32) -> ShapeStyle {
+/// A line of this colour.
+pub(super) fn line(color: RGBColor, width: u32) -> ShapeStyle {
     ShapeStyle { color: color.to_rgba(), filled: false, stroke_width: width }
 }
 
@@ -302,80 +305,6 @@ fn draw_limits(chart: &mut Chart<'_, '_>, panel: &Panel, time: Time) -> Drawn {
     Ok(())
 }
 
-/// How a legend's entry looks.
-enum Key {
-    Dot(RGBColor),
-    Ring,
-    Line(RGBColor),
-}
-
-/// What the panel's marks mean.
-fn legend(panel: &Panel, replayed: &Replayed, series: &Series) -> Vec<(Key, String)> {
-    match (panel.what, series.points.is_empty()) {
-        (What::Quality, false) => {
-            let mut entries = vec![
-                (Key::Dot(DATA), "answer".to_owned()),
-                (Key::Line(DATA_DARK), format!("mean of the last {}", series.window)),
-            ];
-            if replayed.lanes.len() == 1 {
-                entries.push((Key::Ring, "refused: what the answer would have been".to_owned()));
-            }
-            entries
-        }
-        (What::Quality, true) => vec![
-            (Key::Line(DATA_DARK), "mean".to_owned()),
-            (Key::Dot(DATA), "from the least to the greatest".to_owned()),
-        ],
-        (What::Errors, _) => Vec::new(),
-        (What::Latency, false) => Vec::new(),
-        (What::Latency, true) => vec![(Key::Line(DATA_DARK), "median, and above it 95 %".to_owned())],
-    }
-}
-
-/// Entries above the panel.
-fn draw_legend(area: &Area<'_>, chart: &Chart<'_, '_>, panel: &Panel, entries: &[(Key, String)]) -> Drawn {
-    let (left, top) = chart.backend_coord(&(0.0, panel.most));
-    let (base_x, base_y) = area.get_base_pixel();
-    let y = top - base_y - 11;
-    let mut x = left - base_x;
-    for (key, text) in entries {
-        match key {
-            Key::Dot(color) => area.draw(&Circle::new((x + 6, y), 4, color.mix(0.5).filled()))?,
-            Key::Ring => area.draw(&Circle::new((x + 6, y), 4, line(REFUSED, 1)))?,
-            Key::Line(color) => area.draw(&PathElement::new(vec![(x, y), (x + 12, y)], line(*color, 2)))?,
-        }
-        let style = style::label().color(&INK_SOFT).pos(Pos::new(HPos::Left, VPos::Center));
-        style::text(&area, text, (x + 17, y), &style)?;
-        x += style::width(text, 12.0) + 44;
-    }
-    Ok(())
-}
-
-/// The frame, the ticks' labels and the panel's name.
-fn draw_frame(area: &Area<'_>, chart: &Chart<'_, '_>, panel: &Panel) -> Drawn {
-    let (base_x, base_y) = area.get_base_pixel();
-    let (x_range, y_range) = chart.plotting_area().get_pixel_range();
-    let corners = [(x_range.start - base_x, y_range.start - base_y), (x_range.end - base_x, y_range.end - base_y)];
-    area.draw(&Rectangle::new(corners, line(FRAME, 1)))?;
-    let style = style::label().color(&INK_SOFT).pos(Pos::new(HPos::Right, VPos::Center));
-    for tick in &panel.ticks {
-        let place = panel.scale.place(*tick);
-        if !(panel.least..=panel.most).contains(&place) {
-            continue;
-        }
-        let (x, y) = chart.backend_coord(&(0.0, place));
-        let label = match panel.what {
-            What::Quality => number(*tick),
-            What::Errors => format!("{:.0} %", tick * 100.0),
-            What::Latency if panel.most_value() >= 2_000.0 => format!("{} s", number(tick / 1_000.0)),
-            What::Latency => format!("{} ms", number(*tick)),
-        };
-        style::text(area, &label, (x - base_x - TICK - 3, y - base_y), &style)?;
-    }
-    let middle = (y_range.start + y_range.end) / 2 - base_y;
-    style::text(area, panel.name, (6, middle), &style::axis_name())
-}
-
 impl Panel {
     fn has_legend(&self, series: &Series) -> bool {
         match self.what {
@@ -385,23 +314,8 @@ impl Panel {
         }
     }
 
-    fn most_value(&self) -> f64 {
+    /// The greatest value that it shows.
+    pub(super) fn most_value(&self) -> f64 {
         self.scale.value(self.most)
     }
-}
-
-fn draw_axis(area: &Area<'_>, chart: &Chart<'_, '_>, when: When, time: Time) -> Drawn {
-    let (base_x, base_y) = area.get_base_pixel();
-    let (_, y_range) = chart.plotting_area().get_pixel_range();
-    let bottom = y_range.end - base_y;
-    let style = style::label().color(&INK_SOFT).pos(Pos::new(HPos::Center, VPos::Top));
-    // Ticks are round in the trace's own time, not in that since its first call.
-    let origin = time.first_at as f64 / 1e9;
-    for tick in axis::clock(origin, origin + time.seconds, 9) {
-        let (x, _) = chart.backend_coord(&(tick - origin, 0.0));
-        let x = x - base_x;
-        area.draw(&PathElement::new(vec![(x, bottom), (x, bottom + TICK)], line(FRAME, 1)))?;
-        style::text(area, &when.show_short((tick * 1e9) as i64), (x, bottom + TICK + 3), &style)?;
-    }
-    Ok(())
 }
