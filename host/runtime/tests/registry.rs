@@ -98,7 +98,8 @@ impl Condition for Failures {
     }
 }
 
-const HOSTS_OWN: &str = "half_open_after = \"10s\"\nrecovery_threshold = 1\ntrip_on = { any_of = [{ host_condition = \"mine\" }, { consecutive_failures = 9 }] }";
+const HOSTS_OWN: &str = "half_open_after = \"10s\"\nrecovery_threshold = 1\n\
+    trip_on = { any_of = [{ host_condition = \"mine\" }, { consecutive_failures = 9 }] }";
 
 fn failures(of: u32) -> (Conditions, Arc<Mutex<Vec<String>>>) {
     let shown = Arc::new(Mutex::new(Vec::new()));

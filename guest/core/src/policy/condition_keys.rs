@@ -52,7 +52,7 @@ impl Conditions {
         };
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
             let message = format!("there is no condition `{name}`; there are {}", list(&NAMES));
-            problems.add(&item.span, &format!("{}.{name}", item.path), message);
+            problems.add(&table.first_key(), &format!("{}.{name}", item.path), message);
             if let Some((_, problem)) = problems.list.last_mut() {
                 problem.nearest = nearest(name, NAMES).map(ToString::to_string);
             }
@@ -179,8 +179,8 @@ fn failures(item: &Item<'_>, problems: &mut Problems<'_>) -> Option<u32> {
 
 /// `window` (a count, or a span as a string), `slices` and `minimum_calls`.
 fn window(table: &mut Table<'_>, problems: &mut Problems<'_>) -> Option<Window> {
-    let item = table.take("window");
-    let slices = table.take("slices");
+    // All three are taken before any is read: what a bad one leaves unread is no unknown key.
+    let (item, slices, minimum) = (table.take("window"), table.take("slices"), table.take("minimum_calls"));
     let by_time = item.as_ref().is_some_and(|item| matches!(item.value, DeValue::String(_)));
     let extent = match &item {
         Some(item) if by_time => span_extent(item, slices.as_ref(), problems)?,
@@ -193,7 +193,7 @@ fn window(table: &mut Table<'_>, problems: &mut Problems<'_>) -> Option<Window> 
         }
     };
     let most = if let Extent::Count(window) = extent { window } else { limits::WINDOW_MAX };
-    let minimum = match table.take("minimum_calls") {
+    let minimum = match minimum {
         Some(item) => item.u32(1..=most, problems)?,
         None if by_time => WINDOW,
         None => most,

@@ -75,6 +75,11 @@ impl<'a> Table<'a> {
         self.items.iter().map(|(name, ..)| *name).collect()
     }
 
+    /// Where the first key stands; the table, where it has none.
+    pub(super) fn first_key(&self) -> Range<usize> {
+        self.items.first().map_or_else(|| self.span.clone(), |(_, span, _)| span.clone())
+    }
+
     /// Whatever nobody has taken is unknown.
     pub(super) fn finish(self, problems: &mut Problems<'_>) {
         let place = if self.path.is_empty() { "at the top of a policy" } else { "here" };
