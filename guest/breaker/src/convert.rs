@@ -109,6 +109,7 @@ fn trip_reason(reason: core_::TripReason) -> wit::TripReason {
     }
 }
 
+#[expect(clippy::boxed_local, reason = "the core hands events out boxed, since most calls have none")]
 pub(crate) fn event(event: Box<core_::Event>) -> wit::Event {
     wit::Event {
         at: event.at.as_nanos(),

@@ -47,7 +47,7 @@ fn problems_are_data_for_programs() {
     let problems = report[0]["problems"].as_array().unwrap();
     assert_eq!(report[0]["ok"], false);
     let problem = problems.iter().find(|problem| problem["nearest"] == "quality_below").unwrap();
-    assert_eq!((&problem["line"], &problem["column"]), (&6.into(), &5.into()));
+    assert_eq!((&problem["line"], &problem["column"]), (&6.into(), &7.into()));
     assert_eq!(problem["key"], "trip_on.any_of[0].quality_belw");
     assert!(problems.len() >= 6, "all at once: {problems:?}");
 }
