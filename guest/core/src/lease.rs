@@ -4,7 +4,7 @@
 //! Each condition that is false now says what it takes to stay false while benign outcomes (successes, no slower than a
 //! limit, scored within a budget) come in unseen. `any_of` needs all of its children to stay false, `all_of` one.
 
-use crate::condition::{Condition, LeafState, Node, Tree};
+use crate::condition::{Condition, Leaf, LeafState, Node, Tree};
 use crate::policy::Policy;
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
@@ -112,8 +112,8 @@ impl Granting<'_> {
         }
         let samples = match state {
             LeafState::Window(samples) => samples,
-            // A success ends the streak, whatever the limit.
-            LeafState::Streak(_) => return Some(self.free()),
+            // A success ends the streak. A late score doesn't, and by then the load may ask for another limit.
+            LeafState::Streak(streak) => return (*streak < self.least_failures_limit(leaf)?).then(|| self.free()),
             LeafState::Verdict(_) => return None,
         };
         let window = leaf.condition.window()?;
@@ -136,6 +136,13 @@ impl Granting<'_> {
             Condition::ConsecutiveFailures { .. } | Condition::Host { .. } => return None,
         }
         Some(terms)
+    }
+
+    /// The least limit that any load asks for.
+    fn least_failures_limit(&self, leaf: &Leaf) -> Option<u32> {
+        let Condition::ConsecutiveFailures { n } = leaf.condition else { return None };
+        let tiers = self.policy.adaptive.iter().filter_map(|tier| tier.consecutive_failures);
+        Some(tiers.fold(n, u32::min))
     }
 
     /// A window by time changes by itself when a slice begins: until then, samples only come. `Some(None)` for a window

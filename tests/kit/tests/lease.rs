@@ -245,7 +245,7 @@ impl Leased {
             Entry::Success { latency, score, pending } => {
                 (latency, if pending { score } else { score.or(terms.missing_score) })
             }
-            Entry::Late(score) => (0, score),
+            Entry::Late(score) => (0, score.or(terms.missing_score)),
         };
         let benign = of == *permit
             && self.waiting.len() < terms.outcomes_max as usize

@@ -43,7 +43,7 @@ pub enum Entry {
         /// Whether its score is owed, where it has none.
         pending: bool,
     },
-    /// A late score.
+    /// A late score; none where none will come.
     Late(Option<Score>),
 }
 
@@ -90,7 +90,7 @@ impl Breaker {
         entries: impl IntoIterator<Item = (Nanos, Entry)>,
         refused: u64,
     ) -> Result<LeasedSettlement, RecordError> {
-        if permit.probe() != 0 || permit.generation() > self.generation {
+        if permit.probe() != 0 || self.standing(permit, self.latest) == Standing::Unknown {
             return Err(RecordError::UnknownPermit);
         }
         self.totals.rejections = self.totals.rejections.saturating_add(refused);
@@ -106,7 +106,7 @@ impl Breaker {
                 continue;
             }
             let settled = match entry {
-                Entry::Late(score) => self.record_late(score, at),
+                Entry::Late(score) => self.record_late(score.or(self.policy.missing()), at),
                 Entry::Success { latency, score, pending } => {
                     let score = if pending { score } else { score.or(self.policy.missing()) };
                     let record = Record { failed: false, latency, score, verdicts: &[] };

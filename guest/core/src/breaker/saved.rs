@@ -1,13 +1,13 @@
 //! Snapshots: the whole state as bytes. They hold offsets from the moment of the snapshot, not instants, since another
 //! process has another clock.
 //!
-//! The format: `SFBK`, a version byte, then postcard (varints, little-endian floats) with a CRC-32 at its end. Sums and
-//! counts aren't saved but computed anew, so damaged ones can't be restored.
+//! The format: `SFBK`, a version byte, then postcard (varints, little-endian floats) with a CRC-32 at its end. Sums of
+//! windows by count are computed anew; all else is checked, so that no snapshot makes a breaker that can't recover.
 
 use super::half_open::{HalfOpen, Probe, Scores};
 use super::{Breaker, FailureReport, History, Phase, TRANSITIONS_MAX, Totals, Transition};
 use crate::condition::Tree;
-use crate::event::{State, TripReason};
+use crate::event::{State, TripReason, bounded};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
 use crate::policy::Policy;
@@ -186,10 +186,12 @@ impl Breaker {
         if saved.fingerprint != policy.fingerprint {
             return Err(RestoreError::PolicyDiffers(saved.fingerprint));
         }
+        saved.check_times(&policy)?;
         let taken = Instant::from_host(now).minus(away);
         let at = |offset: Offset| taken.offset(offset);
-        let phase = restore_phase(&policy, saved.phase, &at)?;
-        let states = restore_leaves(&policy, saved.leaves)?;
+        let phase = restore_phase(&policy, saved.phase, saved.latest, &at)?;
+        let lived = saved.origin.map(|origin| saved.latest.abs_diff(origin));
+        let states = restore_leaves(&policy, saved.leaves, lived)?;
         let load = match (saved.load, policy.adaptive.first()) {
             (None, None) => None,
             (Some(settled), Some(tier)) if settled.len() <= tier.calls_per_minute_above as usize + 1 => {
@@ -203,7 +205,8 @@ impl Breaker {
         if saved.transitions.len() > TRANSITIONS_MAX {
             return Err(corrupt("the transitions", "at most 16"));
         }
-        let transition = |t: SavedTransition| Transition { at: at(t.at), old: t.old, new: t.new, text: t.text };
+        let transition =
+            |t: SavedTransition| Transition { at: at(t.at), old: t.old, new: t.new, text: bounded(t.text) };
         let history = History {
             last_trip: saved.last_trip.map(|(offset, reason)| (at(offset), Arc::new(reason))),
             transitions: saved.transitions.into_iter().map(transition).collect(),
@@ -233,19 +236,46 @@ impl Breaker {
 /// The CRC that gzip and Ethernet use.
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
-fn restore_leaves(policy: &Policy, saved: Vec<SavedLeaf>) -> Result<Box<[crate::condition::LeafState]>, RestoreError> {
+impl Saved {
+    /// Nothing may have happened after the latest time seen, and nothing be due later than the policy allows: time that
+    /// is ahead of its clock would stand still.
+    fn check_times(&self, policy: &Policy) -> Result<(), RestoreError> {
+        let past = [Some(self.since), self.origin, self.last_failure.map(|(at, _)| at)].into_iter().flatten();
+        let past = past.chain(self.last_trip.as_ref().map(|(at, _)| *at));
+        let mut past = past.chain(self.load.iter().flatten().copied()).chain(self.transitions.iter().map(|t| t.at));
+        if self.latest > 0 || past.any(|at| at > self.latest) {
+            return Err(corrupt("the times", "none later than the latest seen, and that not later than the snapshot"));
+        }
+        let hint_max = self.latest.saturating_add_unsigned(policy.retry_after_max);
+        if self.hint_until.is_some_and(|until| until > hint_max) {
+            return Err(corrupt("the Retry-After", "no more than the policy's `retry_after_max`"));
+        }
+        Ok(())
+    }
+}
+
+/// `lived` is how long the windows have been in use.
+fn restore_leaves(
+    policy: &Policy,
+    saved: Vec<SavedLeaf>,
+    lived: Option<Nanos>,
+) -> Result<Box<[crate::condition::LeafState]>, RestoreError> {
     if saved.len() != policy.leaves.len() {
         return Err(corrupt("the conditions", &format!("{}, found {}", policy.leaves.len(), saved.len())));
     }
-    let restored = policy
-        .leaves
-        .iter()
-        .zip(saved)
-        .map(|(leaf, saved)| saved.restore(&leaf.condition).map_err(|expected| corrupt(&leaf.path, expected)));
+    let restored =
+        policy.leaves.iter().zip(saved).map(|(leaf, saved)| {
+            saved.restore(&leaf.condition, lived).map_err(|expected| corrupt(&leaf.path, expected))
+        });
     restored.collect()
 }
 
-fn restore_phase(policy: &Policy, saved: SavedPhase, at: &impl Fn(Offset) -> Instant) -> Result<Phase, RestoreError> {
+fn restore_phase(
+    policy: &Policy,
+    saved: SavedPhase,
+    latest: Offset,
+    at: &impl Fn(Offset) -> Instant,
+) -> Result<Phase, RestoreError> {
     let (live, passed, last, scores) = match saved {
         SavedPhase::Closed => return Ok(Phase::Closed),
         SavedPhase::Open { until } => return Ok(Phase::Open { until: at(until) }),
@@ -254,12 +284,23 @@ fn restore_phase(policy: &Policy, saved: SavedPhase, at: &impl Fn(Offset) -> Ins
         SavedPhase::MetricsOnly => return Ok(Phase::MetricsOnly),
         SavedPhase::HalfOpen { live, passed, last, scores } => (live, passed, last, scores),
     };
-    if passed.len() >= policy.recovery_threshold as usize || live.len() > policy.half_open_max_calls as usize {
+    let needed = policy.recovery_threshold as usize;
+    if passed.len() >= needed
+        || live.len() > policy.half_open_max_calls as usize
+        || live.len() + passed.len() > needed
+        || passed.is_empty() && scores.count > 0
+    {
         return Err(corrupt("the probes", "no more than the policy admits"));
     }
     let numbers = || live.iter().map(|probe| probe.number).chain(passed.iter().copied());
-    if numbers().any(|number| number == 0 || number > last) {
-        return Err(corrupt("the probes", "numbers that were given"));
+    let mut sorted: Vec<u32> = numbers().collect();
+    sorted.sort_unstable();
+    if sorted.iter().any(|number| *number == 0 || *number > last) || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(corrupt("the probes", "numbers that were given, each once"));
+    }
+    let deadline_max = latest.saturating_add_unsigned(policy.probe_timeout);
+    if live.iter().any(|probe| probe.deadline > deadline_max) {
+        return Err(corrupt("the probes' deadlines", "no later than the policy's `probe_timeout`"));
     }
     // 10^15 is the largest score in units.
     if scores.sum.unsigned_abs() > u128::from(scores.count) * 1_000_000_000_000_000 {

@@ -56,6 +56,16 @@ fn shown(value: f64) -> String {
     format!("{}", rounded as f64 / 10_000.0)
 }
 
+/// Two numbers for people, exact where rounding would hide their difference.
+fn shown_apart(value: f64, limit: f64) -> (String, String) {
+    let (shown_value, shown_limit) = (shown(value), shown(limit));
+    if shown_value == shown_limit && value != limit {
+        (format!("{value}"), format!("{limit}"))
+    } else {
+        (shown_value, shown_limit)
+    }
+}
+
 impl LeafState {
     /// What the condition measures now, in the unit of its limit.
     fn value(&self, condition: &Condition) -> Option<f64> {
@@ -121,7 +131,7 @@ impl Condition {
     }
 
     fn sentence(&self, value: f64, limit: f64, count: u32) -> String {
-        let (value, limit) = (shown(value), shown(limit));
+        let (value, limit) = shown_apart(value, limit);
         match *self {
             Self::QualityBelow { .. } => format!("the mean quality of {count} scores is {value}, below {limit}"),
             Self::LatencyAbove { .. } => format!("all of {count} calls took {value} ms or more, above {limit} ms"),
@@ -140,7 +150,7 @@ impl Condition {
         let limit = self.limit(None);
         let (value, text) = match *self {
             Self::LatencyAbove { threshold, .. } | Self::SlowCallRateAbove { threshold, .. } => {
-                let (took, most) = (shown(to_ms(record.latency)), shown(to_ms(threshold)));
+                let (took, most) = shown_apart(to_ms(record.latency), to_ms(threshold));
                 let text = format!("the probe took {took} ms, above {most} ms");
                 let cause =
                     Cause { path: path.to_string(), value: to_ms(record.latency), limit: to_ms(threshold), text };
@@ -159,7 +169,8 @@ impl Condition {
     /// The part of a quality condition in the failure of all probes together.
     pub(crate) fn probes_quality_cause(&self, path: &str, sum: i128, count: u32) -> Cause {
         let (value, limit) = (Score::mean(sum, count), self.limit(None));
-        let text = format!("the mean quality of {count} probes' scores is {}, below {}", shown(value), shown(limit));
+        let (mean, least) = shown_apart(value, limit);
+        let text = format!("the mean quality of {count} probes' scores is {mean}, below {least}");
         Cause { path: path.to_string(), value, limit, text }
     }
 }

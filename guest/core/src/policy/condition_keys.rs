@@ -7,12 +7,7 @@ use crate::condition::{Condition, Leaf, Node};
 use crate::score::{SCORE_MAX, Score};
 use crate::time::Nanos;
 use crate::window::{Extent, Window};
-use alloc::{
-    boxed::Box,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use toml::de::DeValue;
 
 /// The names of all conditions.
@@ -52,10 +47,8 @@ impl Conditions {
         };
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
             let message = format!("there is no condition `{name}`; there are {}", list(&NAMES));
-            problems.add(&table.first_key(), &format!("{}.{name}", item.path), message);
-            if let Some((_, problem)) = problems.list.last_mut() {
-                problem.nearest = nearest(name, NAMES).map(ToString::to_string);
-            }
+            let key = format!("{}.{name}", item.path);
+            problems.add_near(&table.first_key(), &key, message, nearest(name, NAMES));
             return None;
         };
         // It is there: its name was just read.

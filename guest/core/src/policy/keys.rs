@@ -1,5 +1,6 @@
 //! Reading keys out of a TOML table, so that every problem is collected and every key that nobody asked for is named.
 
+use super::limits;
 use super::nearest::nearest;
 use super::number;
 use super::problem::Problem;
@@ -17,12 +18,37 @@ use toml::de::{DeTable, DeValue};
 /// The problems found so far in a text.
 pub(super) struct Problems<'t> {
     pub(super) text: &'t str,
-    pub(super) list: Vec<(usize, Problem)>,
+    pub(super) found: Vec<Found>,
+}
+
+/// A problem whose line isn't counted yet: that takes a walk through the text, and only the first few are told.
+pub(super) struct Found {
+    pub(super) offset: usize,
+    pub(super) key: String,
+    pub(super) message: String,
+    pub(super) nearest: Option<String>,
 }
 
 impl Problems<'_> {
     pub(super) fn add(&mut self, span: &Range<usize>, key: &str, message: String) {
-        self.list.push((span.start, Problem::at(self.text, span.start, key.to_string(), message)));
+        self.add_near(span, key, message, None);
+    }
+
+    /// A problem with a key for which there is a near one.
+    pub(super) fn add_near(&mut self, span: &Range<usize>, key: &str, message: String, nearest: Option<&str>) {
+        let nearest = nearest.map(ToString::to_string);
+        self.found.push(Found { offset: span.start, key: key.to_string(), message, nearest });
+    }
+
+    /// The first of them, in order of appearance.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|found| found.offset);
+        self.found.truncate(limits::PROBLEMS_MAX);
+        let told = self.found.into_iter().map(|found| {
+            let problem = Problem::at(self.text, found.offset, found.key, found.message);
+            Problem { nearest: found.nearest, ..problem }
+        });
+        told.collect()
     }
 }
 
@@ -86,10 +112,7 @@ impl<'a> Table<'a> {
         for (name, span, item) in self.items {
             let Some(item) = item else { continue };
             let message = format!("there is no key `{name}` {place}; the keys are {}", list(&self.known));
-            problems.add(&span, &item.path, message);
-            if let Some((_, problem)) = problems.list.last_mut() {
-                problem.nearest = nearest(name, self.known.iter().copied()).map(ToString::to_string);
-            }
+            problems.add_near(&span, &item.path, message, nearest(name, self.known.iter().copied()));
         }
     }
 }

@@ -4,6 +4,8 @@ use crate::time::{MILLISECOND, MINUTE, Nanos};
 
 /// Longest policy text, in bytes.
 pub const POLICY_BYTES_MAX: usize = 256 * 1024;
+/// Most problems of a text that are told, the first ones.
+pub const PROBLEMS_MAX: usize = 100;
 /// Most conditions in a policy, compositions not counted.
 pub const CONDITIONS_MAX: usize = 256;
 /// Deepest nesting of compositions.

@@ -64,7 +64,7 @@ impl Policy {
     /// Compiles a policy's text.
     ///
     /// # Errors
-    /// Every problem at once, in order of appearance.
+    /// Every problem at once, in order of appearance, at most [`PROBLEMS_MAX`].
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         parse::parse(text)
     }

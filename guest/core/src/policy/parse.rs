@@ -1,7 +1,7 @@
 //! From a policy's text to a [`Policy`]: the keys at the top.
 
 use super::condition_keys::Conditions;
-use super::keys::{Item, Problems, Table, shown};
+use super::keys::{Found, Item, Problems, Table, shown};
 use super::{Policy, Problem, limits};
 use crate::backoff::Backoff;
 use crate::condition::{Condition, Leaf, Node};
@@ -17,30 +17,27 @@ pub(super) fn parse(text: &str) -> Result<Policy, Vec<Problem>> {
         return Err(vec![Problem::at(text, 0, String::new(), message)]);
     }
     let (document, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems { text, found: Vec::new() };
     if !errors.is_empty() {
-        let mut problems: Vec<Problem> = errors.iter().map(|error| syntax(text, error)).collect();
-        // The parser reads values after it has stumbled over what stands between them, further on in the text too.
-        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems.found.extend(errors.iter().map(syntax));
         // One slip makes the parser stumble several times at one place: the first says it best.
-        problems.dedup_by_key(|problem| (problem.line, problem.column));
-        return Err(problems);
+        problems.found.sort_by_key(|found| found.offset);
+        problems.found.dedup_by_key(|found| found.offset);
+        return Err(problems.into_problems());
     }
-    let mut problems = Problems { text, list: Vec::new() };
     let table = Table::new(document.get_ref(), document.span(), String::new());
     let policy = policy(table, &mut problems);
     match policy {
-        Some(policy) if problems.list.is_empty() => Ok(policy),
-        _ => {
-            problems.list.sort_by_key(|(offset, _)| *offset);
-            Err(problems.list.into_iter().map(|(_, problem)| problem).collect())
-        }
+        Some(policy) if problems.found.is_empty() => Ok(policy),
+        _ => Err(problems.into_problems()),
     }
 }
 
 /// A problem of the TOML itself.
-fn syntax(text: &str, error: &toml::de::Error) -> Problem {
+fn syntax(error: &toml::de::Error) -> Found {
     let offset = error.span().map_or(0, |span| span.start);
-    Problem::at(text, offset, String::new(), format!("this is no TOML: {}", error.message().replace('\n', ", ")))
+    let message = format!("this is no TOML: {}", error.message().replace('\n', ", "));
+    Found { offset, key: String::new(), message, nearest: None }
 }
 
 fn policy(mut table: Table<'_>, problems: &mut Problems<'_>) -> Option<Policy> {
@@ -60,8 +57,9 @@ fn policy(mut table: Table<'_>, problems: &mut Problems<'_>) -> Option<Policy> {
     let require_quality_signal = require_quality_signal.unwrap_or(false);
     let missing_score = missing_score(&mut table, require_quality_signal, problems);
     let retry_after_max = table.take("retry_after_max").and_then(|item| item.span(0..=limits::SPAN_MAX, problems));
-    let backoff = table.take("backoff").and_then(|item| backoff(&item, half_open_after, problems));
     let adaptive = table.take("adaptive").map(|item| tiers(&item, &conditions.leaves, problems)).unwrap_or_default();
+    let longest = adaptive.iter().filter_map(|tier| tier.half_open_after).fold(half_open_after, Nanos::max);
+    let backoff = table.take("backoff").and_then(|item| backoff(&item, longest, problems));
     table.finish(problems);
     let mut policy = Policy {
         tree: tree?,
@@ -94,7 +92,8 @@ fn missing_score(table: &mut Table<'_>, required: bool, problems: &mut Problems<
     Score::quantise(score).unwrap_or(Score::ZERO)
 }
 
-fn backoff(item: &Item<'_>, half_open_after: Nanos, problems: &mut Problems<'_>) -> Option<Backoff> {
+/// `longest` is the longest first period, that of a tier perhaps.
+fn backoff(item: &Item<'_>, longest: Nanos, problems: &mut Problems<'_>) -> Option<Backoff> {
     let Some(mut table) = item.table() else {
         item.expected("a table such as { multiplier = 2.0, max = \"10m\", jitter = 0.1, seed = 1 }", problems);
         return None;
@@ -103,9 +102,8 @@ fn backoff(item: &Item<'_>, half_open_after: Nanos, problems: &mut Problems<'_>)
     let multiplier = table.take("multiplier").and_then(|item| item.f64(1.0..=limits::MULTIPLIER_MAX, problems));
     let max = table.take("max").and_then(|item| {
         let max = item.span(1..=limits::SPAN_MAX, problems)?;
-        if max < half_open_after {
-            let message =
-                format!("the cap {} is shorter than `half_open_after`, {}", shown(max), shown(half_open_after));
+        if max < longest {
+            let message = format!("the cap {} is shorter than `half_open_after`, {}", shown(max), shown(longest));
             problems.add(&item.span, &item.path, message);
         }
         Some(max)
@@ -116,7 +114,7 @@ fn backoff(item: &Item<'_>, half_open_after: Nanos, problems: &mut Problems<'_>)
     Some(Backoff {
         multiplier: multiplier.unwrap_or(default.multiplier),
         // A default cap below the first period would shorten it.
-        max: max.unwrap_or(default.max.max(half_open_after)),
+        max: max.unwrap_or(default.max.max(longest)),
         jitter: jitter.unwrap_or(default.jitter),
         seed: seed.unwrap_or(default.seed),
     })

@@ -2,8 +2,10 @@
 
 use super::{BitRing, Extent, Sample, Samples, Slice, SliceRing, ValueRing};
 use crate::condition::{Condition, LeafState};
+use crate::event::bounded;
 use crate::score::Score;
-use alloc::{boxed::Box, string::ToString, vec::Vec};
+use crate::time::Nanos;
+use alloc::{string::ToString, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// The samples of a leaf, oldest first.
@@ -52,12 +54,14 @@ impl SavedLeaf {
         }
     }
 
-    /// The state again; on damage, what was expected.
-    pub(crate) fn restore(self, condition: &Condition) -> Result<LeafState, &'static str> {
+    /// The state again; on damage, what was expected. `lived` is the time since the windows' first record.
+    pub(crate) fn restore(self, condition: &Condition, lived: Option<Nanos>) -> Result<LeafState, &'static str> {
         let mut fresh = LeafState::new(condition);
         match (self, &mut fresh, condition.window().map(|window| window.extent)) {
             (Self::Streak(streak), LeafState::Streak(place), _) => *place = streak,
-            (Self::Verdict(reason), LeafState::Verdict(place), _) => *place = reason.map(Box::from),
+            (Self::Verdict(reason), LeafState::Verdict(place), _) => {
+                *place = reason.map(|reason| bounded(reason).into())
+            }
             (Self::Values(values), LeafState::Window(Samples::Values(ring)), Some(Extent::Count(capacity))) => {
                 restore_values(ring, condition, capacity, values)?;
             }
@@ -67,8 +71,12 @@ impl SavedLeaf {
             (
                 Self::Slices { index, slices },
                 LeafState::Window(Samples::Slices(ring)),
-                Some(Extent::Span { slices: len, .. }),
-            ) => *ring = restore_slices(len, index, slices)?,
+                Some(Extent::Span { slices: len, slice }),
+            ) => {
+                // Where a clock's end cut times off, the newest slice may seem to lie ahead of it: it would never be left.
+                let index = index.min(lived.unwrap_or(0) / slice);
+                *ring = restore_slices(condition, len, index, slices)?;
+            }
             _ => return Err("the samples of this kind of condition"),
         }
         Ok(fresh)
@@ -109,13 +117,19 @@ fn restore_bits(ring: &mut BitRing, capacity: u32, count: u32, hits: &[u8]) -> R
     Ok(())
 }
 
-fn restore_slices(len: u32, index: u64, saved: Vec<(u32, Slice)>) -> Result<SliceRing, &'static str> {
+fn restore_slices(
+    condition: &Condition,
+    len: u32,
+    index: u64,
+    saved: Vec<(u32, Slice)>,
+) -> Result<SliceRing, &'static str> {
     let mut slices = alloc::vec![Slice::EMPTY; len as usize];
+    // A score has at most 10^15 units, a latency at most 2^63 - 1 ns, a hit counts as 1.
+    let value_max = if condition.is_quality() { 1_000_000_000_000_000 } else { u128::from(u64::MAX >> 1) };
     let mut count: u64 = 0;
     for (place, slice) in saved {
         count += u64::from(slice.count);
-        // 2^63 is more than any value: a score has at most 10^15 units, a latency 2^63 - 1 ns.
-        let most = u128::from(slice.count) << 63;
+        let most = u128::from(slice.count) * value_max;
         if slice.hits > slice.count || slice.sum.unsigned_abs() > most || count > u64::from(u32::MAX) {
             return Err("slices whose hits and sums are within the range of their counts");
         }
