@@ -22,7 +22,8 @@ const HISTORIES: u32 = 20_000;
 enum Happening {
     Begins,
     Ends,
-    ScoredLate(f64),
+    /// None for a score that won't come.
+    ReportedLate(Option<f64>),
     /// Somebody looks at the status.
     Looked,
 }
@@ -31,7 +32,7 @@ enum Happening {
 struct Call {
     pause: u64,
     outcome: Outcome<'static>,
-    late: Option<f64>,
+    late: Option<Option<f64>>,
     /// Ends only after so many others have begun.
     held: usize,
     looked: bool,
@@ -62,10 +63,11 @@ fn service() -> impl Strategy<Value = Service> {
 
 fn call(service: Service) -> impl Strategy<Value = Call> {
     let score = move || (-0.3..0.3f64).prop_map(move |wobble| (service.mean + wobble).clamp(0.0, 1.0));
-    let pause = prop_oneof![8 => 0..8 * MS, 1 => 0..120 * MS];
+    // Now and then the load of the last minute is gone.
+    let pause = prop_oneof![160 => 0..8 * MS, 20 => 0..120 * MS, 1 => Just(61_000 * MS)];
     let latency = 0..service.slow_ms * MS;
     let signal = (0..100u32, 0..20u8, score());
-    let late = prop::option::weighted(0.2, score());
+    let late = prop::option::weighted(0.2, prop::option::weighted(0.8, score()));
     (pause, 0..100u32, latency, signal, late, 0..=service.held_max, prop::bool::weighted(0.02)).prop_map(
         move |(pause, fate, latency, (has_score, pends, score), late, held, looked)| {
             let (kind, retry_after) = match fate {
@@ -101,7 +103,7 @@ fn timeline(calls: &[Call]) -> Vec<(u64, usize, Happening)> {
             timeline.push((now, ending, Happening::Ends));
             if let Some(score) = calls[ending].late {
                 now += MS / 8;
-                timeline.push((now, ending, Happening::ScoredLate(score)));
+                timeline.push((now, ending, Happening::ReportedLate(score)));
             }
         }
         if call.looked {
@@ -126,7 +128,7 @@ trait Host {
     fn begin(&mut self, now: u64) -> Result<Permit, Option<u64>>;
     fn end(&mut self, permit: Permit, outcome: &Outcome<'_>, now: u64) -> Option<Event>;
     /// None for a score that came too late.
-    fn late(&mut self, permit: Permit, score: f64, now: u64) -> Option<Option<Event>>;
+    fn late(&mut self, permit: Permit, score: Option<f64>, now: u64) -> Option<Option<Event>>;
     fn status(&mut self, now: u64) -> Status;
     /// The events that asking brought about.
     fn asked(&mut self) -> Option<Event>;
@@ -146,7 +148,7 @@ fn drive(host: &mut dyn Host, calls: &[Call]) -> Decisions {
                 host.asked()
             }
             Happening::Ends => permits[*number].and_then(|permit| host.end(permit, &calls[*number].outcome, *now)),
-            Happening::ScoredLate(score) => match permits[*number].map(|permit| host.late(permit, *score, *now)) {
+            Happening::ReportedLate(score) => match permits[*number].map(|permit| host.late(permit, *score, *now)) {
                 Some(None) => {
                     decisions.stale_scores.push(*number);
                     None
@@ -183,8 +185,11 @@ impl Host for Eager {
         settled.event.map(|event| *event)
     }
 
-    fn late(&mut self, permit: Permit, score: f64, now: u64) -> Option<Option<Event>> {
-        let settled = self.breaker.report_quality(permit, QualityReport::Score(score), now).ok()?;
+    fn late(&mut self, permit: Permit, score: Option<f64>, now: u64) -> Option<Option<Event>> {
+        let settled = self
+            .breaker
+            .report_quality(permit, score.map_or(QualityReport::Missing, QualityReport::Score), now)
+            .ok()?;
         Some(settled.event.map(|event| *event))
     }
 
@@ -301,8 +306,9 @@ impl Host for Leased {
         event
     }
 
-    fn late(&mut self, permit: Permit, score: f64, now: u64) -> Option<Option<Event>> {
-        if self.keep(permit, Entry::Late(Some(Score::quantise(score).expect("a score"))), now) {
+    fn late(&mut self, permit: Permit, score: Option<f64>, now: u64) -> Option<Option<Event>> {
+        let entry = Entry::Late(score.map(|score| Score::quantise(score).expect("a score")));
+        if self.keep(permit, entry, now) {
             return Some(None);
         }
         self.drain();
