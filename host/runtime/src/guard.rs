@@ -1,12 +1,22 @@
 //! Guarded calls: a permit, the call with no lock held, the settlement, and a fallback where there is one.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::breaker::{Breaker, Permit, Reporter};
 use crate::error::{CallError, Rejected};
 use crate::scorer::{Exchange, ScoreOutcome, Scoring};
 use crate::types::{Outcome, OutcomeKind, Score, Signal, Time};
+
+/// What a user's hook says; none where it panics, which must not cost the caller its answer.
+fn caught<R>(hook: &str, call: impl FnOnce() -> R) -> Option<R> {
+    let said = catch_unwind(AssertUnwindSafe(call));
+    if said.is_err() {
+        tracing::error!(hook, "a hook panicked; it is passed over");
+    }
+    said.ok()
+}
 
 /// Why a fallback is asked.
 #[derive(Debug)]
@@ -271,6 +281,8 @@ impl<T, E> Guard<T, E> {
             && let Some((scoring, _)) = &self.scoring
             && let Some(exchange) = exchange.take()
         {
+            // The service has answered: whoever gives up waiting for the score doesn't undo that.
+            permit.note_end(outcome, ended_at);
             outcome = scored(outcome, &scoring.score_for(&self.breaker, exchange).await);
         }
         self.end(permit, result, outcome, exchange, ended_at)
@@ -278,10 +290,8 @@ impl<T, E> Guard<T, E> {
 
     /// What the call came to, as far as it is known without a scorer.
     fn outcome(&self, result: &Result<T, E>, permit: &Permit) -> Outcome {
-        let mut outcome = match &self.classify {
-            Some(classify) => classify(result),
-            None => classify_default(result),
-        };
+        let classified = self.classify.as_ref().and_then(|classify| caught("classify", || classify(result)));
+        let mut outcome = classified.unwrap_or_else(|| classify_default(result));
         if let (Signal::None, Some(score)) = (outcome.signal, permit.reported()) {
             outcome.signal = Signal::Score(score);
         }
@@ -296,7 +306,7 @@ impl<T, E> Guard<T, E> {
             && permit.is_guarded()
             && (self.breaker.policy().info().uses_scores || self.replace_below.is_some());
         match result {
-            Ok(value) if wanted => exchange_of(value),
+            Ok(value) if wanted => caught("exchange_of", || exchange_of(value)).flatten(),
             _ => None,
         }
     }

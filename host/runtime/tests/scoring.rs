@@ -238,3 +238,40 @@ fn a_scorer_that_takes_none_sees_them_collected() {
         assert_eq!(number(&stream.finish(true)), expected);
     }
 }
+
+#[tokio::test]
+async fn an_answered_call_counts_though_nobody_waits_for_its_score() {
+    let (_, _, breaker) = common::breaker(POOR_QUALITY);
+    let settings = ScorerSettings { deadline: Duration::from_secs(2), ..ScorerSettings::default() };
+    let endless = own(&scorer("(loop $ever (br $ever)) unreachable"), settings);
+    let scoring = Scoring::start(endless, ScoringSettings::default()).unwrap();
+    let guard =
+        breaker.guard::<String, ()>().scored_by(&scoring, |answer| Some(exchange(answer))).score_before_answer();
+    let call = guard.call_async(|_| async { Ok("an answer".to_owned()) });
+    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err(), "the score never comes");
+    let totals = breaker.status().unwrap().totals;
+    assert_eq!((totals.successes, totals.neutral), (1, 0));
+}
+
+#[test]
+fn hooks_that_panic_cost_no_answer() {
+    let (_, _, breaker) = common::breaker(POOR_QUALITY);
+    let scoring =
+        Scoring::start(own(&scorer(BY_LENGTH), ScorerSettings::default()), ScoringSettings::default()).unwrap();
+    let guard = breaker
+        .guard::<String, ()>()
+        .classify(|_| panic!("a hook of the user's"))
+        .scored_by(&scoring, |_| panic!("another"));
+    assert_eq!(guard.call(|_| Ok("an answer".to_owned())), Ok("an answer".to_owned()));
+    let totals = breaker.status().unwrap().totals;
+    assert_eq!((totals.successes, totals.failures), (1, 0));
+}
+
+#[test]
+fn no_deadline_is_an_hour() {
+    let settings =
+        ScorerSettings { deadline: Duration::MAX, start_deadline: Duration::MAX, ..ScorerSettings::default() };
+    let patient = own(&scorer(BY_LENGTH), settings);
+    assert_eq!(patient.settings().deadline, Duration::from_secs(3600));
+    assert!((number(&patient.score(&exchange("four"))) - 0.004).abs() < 1e-9);
+}

@@ -20,12 +20,14 @@ pub struct Permit {
     incarnation: u64,
     admitted_at: Time,
     score: Option<Score>,
+    /// How the call ended, where that is known and only its scoring is under way.
+    ended: Option<(Outcome, Time)>,
     settled: bool,
 }
 
 impl Permit {
     pub(super) fn new(breaker: Breaker, raw: Option<u64>, incarnation: u64, admitted_at: Time) -> Self {
-        Self { breaker, raw, incarnation, admitted_at, score: None, settled: false }
+        Self { breaker, raw, incarnation, admitted_at, score: None, ended: None, settled: false }
     }
 
     /// The breaker that gave it.
@@ -88,6 +90,11 @@ impl Permit {
         self.record(outcome, now)
     }
 
+    /// Notes how the call ended, so that it counts even if nobody waits for its scoring.
+    pub(crate) fn note_end(&mut self, outcome: Outcome, ended_at: Time) {
+        self.ended = Some((outcome, ended_at));
+    }
+
     fn record(&mut self, mut outcome: Outcome, now: Time) -> Settled {
         self.settled = true;
         let latency = outcome.latency.unwrap_or_else(|| now.saturating_since(self.admitted_at));
@@ -121,10 +128,12 @@ impl Drop for Permit {
         if self.settled {
             return;
         }
-        let kind = if std::thread::panicking() { OutcomeKind::Error } else { OutcomeKind::Cancelled };
-        let now = self.breaker.now();
+        let (outcome, now) = self.ended.take().unwrap_or_else(|| {
+            let kind = if std::thread::panicking() { OutcomeKind::Error } else { OutcomeKind::Cancelled };
+            (Outcome::new(kind), self.breaker.now())
+        });
         // Settling twice is impossible, and nobody is there to hear what became of it.
-        let _ = self.record(Outcome::new(kind), now);
+        let _ = self.record(outcome, now);
     }
 }
 

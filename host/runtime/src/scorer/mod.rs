@@ -23,14 +23,19 @@ use crate::engine::{Engine, read_component};
 use crate::error::LoadError;
 use instance::{Compiled, Instance};
 
+/// The longest deadlines of a scorer: an answer that takes longer to score is worth nothing, and time has an end.
+const DEADLINE_MAX: Duration = Duration::from_secs(3600);
+
 /// How a scorer is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScorerSettings {
     /// Its configuration, in a format of its own, TOML in those that come with the library. Empty: its defaults.
     pub config: String,
-    /// How long it may take for one answer, or one piece of a stream. Default 1 s; kept to 5 ms.
+    /// How long it may take for one answer, or one piece of a stream. Default 1 s, at most an hour; kept to
+    /// 5 ms.
     pub deadline: Duration,
-    /// How long it may take to start and to read its configuration. Default 10 s: a language's runtime may have to wake up.
+    /// How long it may take to start and to read its configuration. Default 10 s, since a language's runtime may have to
+    /// wake up; at most an hour.
     pub start_deadline: Duration,
     /// Memory that one instance may have. Default 256 MiB.
     pub memory_bytes_max: usize,
@@ -140,8 +145,10 @@ impl Scorer {
         name: &str,
         source_name: &str,
         bytes: &[u8],
-        settings: ScorerSettings,
+        mut settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
+        settings.deadline = settings.deadline.min(DEADLINE_MAX);
+        settings.start_deadline = settings.start_deadline.min(DEADLINE_MAX);
         let compiled = Compiled::load(engine, source_name, bytes)?;
         let name: Arc<str> = name.into();
         // The first instance is made now, so that a bad configuration is told to whoever wrote it.
