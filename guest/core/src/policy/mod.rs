@@ -84,7 +84,7 @@ impl Policy {
         self.leaves.iter().any(|leaf| matches!(leaf.condition, Condition::QualityBelow { .. }))
     }
 
-    /// Whether a success without a score counts as [`Policy::missing_score`].
+    /// Whether a success without a score counts as the policy's `missing_score`.
     pub fn require_quality_signal(&self) -> bool {
         self.require_quality_signal
     }
