@@ -12,7 +12,7 @@ pub const SCORE_MAX: f64 = 1e6;
 const UNITS: f64 = 1e9;
 
 /// The largest magnitude in units.
-const UNITS_MAX: i64 = 1_000_000_000_000_000;
+pub(crate) const UNITS_MAX: i64 = 1_000_000_000_000_000;
 
 /// A score in units of 10^-9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

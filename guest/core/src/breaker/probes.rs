@@ -27,16 +27,8 @@ impl Breaker {
         let pending = matches!(signal, Checked::Pending) && score.is_none();
         let score = if failed || pending { score } else { score.or(self.policy.missing()) };
         let record = Record { failed, latency: outcome.latency, score: None, verdicts: outcome.verdicts };
-        if failed {
-            self.count_failure(outcome.kind, now);
-        } else {
-            self.count_success();
-        }
-        if let Some(load) = &mut self.load {
-            load.note(&self.policy.adaptive, now);
-        }
         // Scores come to the windows when the probe passes.
-        self.tree.record(&self.policy.leaves, &record, now);
+        self.take_place(&record, outcome.kind, now);
         if failed {
             return self.reopen(TripReason::ProbeFailed(outcome.kind), now);
         }

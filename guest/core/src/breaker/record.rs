@@ -176,6 +176,12 @@ impl Breaker {
         if matches!(self.phase, Phase::Disabled) {
             return Effect::Ignored.into();
         }
+        self.take_place(record, kind, now);
+        Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
+    }
+
+    /// A record takes its place: in the streaks, the load and every condition's window.
+    pub(super) fn take_place(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) {
         if record.failed {
             self.count_failure(kind, now);
         } else {
@@ -185,7 +191,6 @@ impl Breaker {
             load.note(&self.policy.adaptive, now);
         }
         self.tree.record(&self.policy.leaves, record, now);
-        Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
     }
 
     /// A late score of a closed or metrics-only circuit.

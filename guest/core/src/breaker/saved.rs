@@ -11,7 +11,7 @@ use crate::event::{State, TripReason, bounded};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
 use crate::policy::Policy;
-use crate::score::Score;
+use crate::score::{Score, UNITS_MAX};
 use crate::time::{Instant, Nanos};
 use crate::window::saved::SavedLeaf;
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
@@ -302,8 +302,7 @@ fn restore_phase(
     if live.iter().any(|probe| probe.deadline > deadline_max) {
         return Err(corrupt("the probes' deadlines", "no later than the policy's `probe_timeout`"));
     }
-    // 10^15 is the largest score in units.
-    if scores.sum.unsigned_abs() > u128::from(scores.count) * 1_000_000_000_000_000 {
+    if scores.sum.unsigned_abs() > u128::from(scores.count) * u128::from(UNITS_MAX.unsigned_abs()) {
         return Err(corrupt("the probes' scores", "a sum within the range of their count"));
     }
     let probe = |probe: SavedProbe| {

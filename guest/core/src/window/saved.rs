@@ -3,7 +3,7 @@
 use super::{BitRing, Extent, Sample, Samples, Slice, SliceRing, ValueRing};
 use crate::condition::{Condition, LeafState};
 use crate::event::bounded;
-use crate::score::Score;
+use crate::score::{Score, UNITS_MAX};
 use crate::time::Nanos;
 use alloc::{string::ToString, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ fn restore_slices(
 ) -> Result<SliceRing, &'static str> {
     let mut slices = alloc::vec![Slice::EMPTY; len as usize];
     // A score has at most 10^15 units, a latency at most 2^63 - 1 ns, a hit counts as 1.
-    let value_max = if condition.is_quality() { 1_000_000_000_000_000 } else { u128::from(u64::MAX >> 1) };
+    let value_max = u128::from(if condition.is_quality() { UNITS_MAX } else { i64::MAX }.unsigned_abs());
     let mut count: u64 = 0;
     for (place, slice) in saved {
         count += u64::from(slice.count);
