@@ -186,14 +186,6 @@ pub enum RegistryError {
     /// A keyed family, or a breaker that was to be restored, has a name that is taken.
     #[error("the name `{0}` is taken")]
     NameTaken(Arc<str>),
-    /// The component makes no more breakers.
-    #[error("the breaker component makes no breaker `{name}`: {message}")]
-    NotMade {
-        /// The name that was asked for.
-        name: Arc<str>,
-        /// The component's reason.
-        message: String,
-    },
     /// A snapshot was refused.
     #[error("the snapshot of `{name}` can't be restored: {reason}")]
     NotRestored {
@@ -264,6 +256,10 @@ impl Rejected {
 }
 
 /// Why a guarded call gave no value.
+///
+/// As an error it has no `source`, and shows the call's own error as its text. For a source, `E` would have to be an error
+/// itself, and the errors most used for a call are none: `Box<dyn Error>`, `anyhow::Error`. [`failed`](Self::failed) gives
+/// it, and with it whatever it stems from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError<E> {
     /// It wasn't made.
@@ -281,6 +277,15 @@ impl<E> CallError<E> {
         match self {
             Self::Rejected(rejected) => Some(rejected),
             Self::Failed(_) => None,
+        }
+    }
+
+    /// The call's own error, where it was made and failed.
+    #[must_use]
+    pub const fn failed(&self) -> Option<&E> {
+        match self {
+            Self::Rejected(_) => None,
+            Self::Failed(error) => Some(error),
         }
     }
 }
