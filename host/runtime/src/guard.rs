@@ -1,22 +1,13 @@
 //! Guarded calls: a permit, the call with no lock held, the settlement, and a fallback where there is one.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::breaker::{Breaker, Permit, Reporter};
+use crate::breaker::{Breaker, Debtor, Permit, Reporter};
+use crate::caught::caught;
 use crate::error::{CallError, Rejected};
-use crate::scorer::{Exchange, ScoreOutcome, Scoring};
+use crate::scorer::{Exchange, Scoring};
 use crate::types::{Outcome, OutcomeKind, Score, Signal, Time};
-
-/// What a user's hook says; none where it panics, which must not cost the caller its answer.
-fn caught<R>(hook: &str, call: impl FnOnce() -> R) -> Option<R> {
-    let said = catch_unwind(AssertUnwindSafe(call));
-    if said.is_err() {
-        tracing::error!(hook, "a hook panicked; it is passed over");
-    }
-    said.ok()
-}
 
 /// Why a fallback is asked.
 #[derive(Debug)]
@@ -90,7 +81,7 @@ impl Breaker {
     /// The refusal, or the call's own error.
     pub fn call<T, E>(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
         let mut permit = self.permit()?;
-        let result = call(&mut permit);
+        let result = permit.in_call(call);
         permit.settle(classify_default(&result));
         result.map_err(CallError::Failed)
     }
@@ -105,7 +96,7 @@ impl Breaker {
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
         let mut permit = self.permit_at(now)?;
-        let (result, ended_at) = call(&mut permit);
+        let (result, ended_at) = permit.in_call(call);
         permit.settle_at(classify_default(&result), ended_at);
         result.map_err(CallError::Failed)
     }
@@ -137,6 +128,9 @@ impl Breaker {
 
 impl<T, E> Guard<T, E> {
     /// Says what a result means. Without it, a value is a success, and an error is one of the service.
+    ///
+    /// Where it says that the score is [pending](Signal::Pending), the call's [`Reporter`]s owe it; if nobody has kept one,
+    /// it is missing at once.
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&Result<T, E>) -> Outcome + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(classify));
@@ -220,16 +214,17 @@ impl<T, E> Guard<T, E> {
             Ok(permit) => permit,
             Err(rejected) => return self.resolve(Ended::Rejected(rejected)),
         };
-        let (result, ended_at) = call(&mut permit);
-        let mut outcome = self.outcome(&result, &permit);
+        let (result, ended_at) = permit.in_call(call);
+        let outcome = self.outcome(&result);
         let mut exchange = self.exchange(&result, &outcome, &permit);
+        let mut said = None;
         if self.score_before_answer
             && let Some((scoring, _)) = &self.scoring
             && let Some(exchange) = exchange.take()
         {
-            outcome = scored(outcome, &scoring.score_now(&self.breaker, exchange));
+            said = scoring.score_now(&self.breaker, exchange).score();
         }
-        self.resolve(self.end(permit, result, outcome, exchange, ended_at))
+        self.resolve(self.end(permit, (result, ended_at), outcome, said, exchange))
     }
 
     /// Makes an asynchronous call. A future that is dropped before it ends counts as cancelled, which is neutral.
@@ -270,32 +265,29 @@ impl<T, E> Guard<T, E> {
             Ok(permit) => permit,
             Err(rejected) => return Ended::Rejected(rejected),
         };
-        let reporter = Reporter::default();
-        let result = call(reporter.clone()).await;
+        let reporter = permit.reporter();
+        let future = permit.in_call(|_| call(reporter));
+        let result = permit.in_future(future).await;
         // Scoring takes time that isn't the call's.
         let ended_at = self.breaker.now();
-        permit.take_report(&reporter);
-        let mut outcome = self.outcome(&result, &permit);
+        let outcome = self.outcome(&result);
         let mut exchange = self.exchange(&result, &outcome, &permit);
+        let mut said = None;
         if self.score_before_answer
             && let Some((scoring, _)) = &self.scoring
             && let Some(exchange) = exchange.take()
         {
             // The service has answered: whoever gives up waiting for the score doesn't undo that.
             permit.note_end(outcome, ended_at);
-            outcome = scored(outcome, &scoring.score_for(&self.breaker, exchange).await);
+            said = scoring.score_for(&self.breaker, exchange).await.score();
         }
-        self.end(permit, result, outcome, exchange, ended_at)
+        self.end(permit, (result, ended_at), outcome, said, exchange)
     }
 
-    /// What the call came to, as far as it is known without a scorer.
-    fn outcome(&self, result: &Result<T, E>, permit: &Permit) -> Outcome {
+    /// What the call came to by itself.
+    fn outcome(&self, result: &Result<T, E>) -> Outcome {
         let classified = self.classify.as_ref().and_then(|classify| caught("classify", || classify(result)));
-        let mut outcome = classified.unwrap_or_else(|| classify_default(result));
-        if let (Signal::None, Some(score)) = (outcome.signal, permit.reported()) {
-            outcome.signal = Signal::Score(score);
-        }
-        outcome
+        classified.unwrap_or_else(|| classify_default(result))
     }
 
     /// What the scorer is shown, where one is wanted.
@@ -303,6 +295,7 @@ impl<T, E> Guard<T, E> {
         let (_, exchange_of) = self.scoring.as_ref()?;
         let wanted = outcome.kind == OutcomeKind::Success
             && outcome.signal == Signal::None
+            && permit.reported().is_none()
             && permit.is_guarded()
             && (self.breaker.policy().info().uses_scores || self.replace_below.is_some());
         match result {
@@ -311,23 +304,32 @@ impl<T, E> Guard<T, E> {
         }
     }
 
-    /// Settles the call, and has its answer scored later where that is still to be done.
+    /// Settles the call, with the score that was reported or else a scorer's, and has its answer scored later where that
+    /// is still to be done.
     fn end(
         &self,
-        permit: Permit,
-        result: Result<T, E>,
+        mut permit: Permit,
+        (result, ended_at): (Result<T, E>, Time),
         mut outcome: Outcome,
+        said: Option<Score>,
         exchange: Option<Exchange>,
-        ended_at: Time,
     ) -> Ended<T, E> {
-        let place = exchange.and_then(|exchange| {
+        let reported = permit.close_reports();
+        // `classify` has the last word, where it gives a score itself.
+        if let (false, Some(score)) = (matches!(outcome.signal, Signal::Score(_)), reported.or(said)) {
+            outcome.signal = Signal::Score(score);
+        }
+        let place = exchange.filter(|_| outcome.signal == Signal::None).and_then(|exchange| {
             let (scoring, _) = self.scoring.as_ref()?;
             Some((scoring.reserve(&self.breaker)?, exchange))
         });
-        if place.is_some() {
+        let debtor = if place.is_some() {
             outcome.signal = Signal::Pending;
-        }
-        let settled = permit.settle_at(outcome, ended_at);
+            Debtor::Scorer
+        } else {
+            Debtor::Reporters
+        };
+        let settled = permit.settle_owed_by(debtor, outcome, ended_at);
         let tripped = settled.tripped();
         if let Some((place, exchange)) = place {
             place.submit(settled.late, exchange);
@@ -363,12 +365,4 @@ enum Ended<T, E> {
     Tripped(E),
     /// With an answer that is to be replaced.
     Bad(T, Score),
-}
-
-/// The outcome, with what a scorer said of it.
-fn scored(mut outcome: Outcome, said: &ScoreOutcome) -> Outcome {
-    if let Some(score) = said.score() {
-        outcome.signal = Signal::Score(score);
-    }
-    outcome
 }

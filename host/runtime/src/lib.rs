@@ -22,6 +22,7 @@
 
 mod bindings;
 mod breaker;
+mod caught;
 mod clock;
 mod component;
 pub mod components;
@@ -39,7 +40,7 @@ mod scorer;
 mod tower;
 mod types;
 
-pub use breaker::{Breaker, FailureMode, LateScores, Permit, Reporter, Settled};
+pub use breaker::{Breaker, FailureMode, LateScores, Permit, Reported, Reporter, Settled};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use components::Builtin;
 pub use condition::{CallRecord, Condition, Conditions};

@@ -10,42 +10,85 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::breaker::{Breaker, Permit};
+use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
+use crate::caught::caught;
 use crate::error::{CallError, Rejected};
 use crate::types::{Outcome, OutcomeKind};
 
 type Classify<R, E> = Arc<dyn Fn(&Result<R, E>) -> Outcome + Send + Sync>;
+type OnSettled<R, E> = Arc<dyn Fn(&mut Result<R, E>, &Settled, Reporter) + Send + Sync>;
 
 /// Puts a breaker before a service. Retries belong below it: a call with its retries is one outcome.
 ///
 /// The breaker is asked when a request comes, not when the service is asked whether it is ready: readiness may be asked for
 /// without a call, and would use up probes. A future that is dropped before it ends counts as cancelled, which is neutral.
+///
+/// A call ends with its response's head. Where its answer is judged later, from its body or elsewhere, `classify` says that
+/// the score is [pending](crate::Signal::Pending), and [`on_settled`](Self::on_settled) hands on who takes it.
 pub struct BreakerLayer<R, E> {
     breaker: Breaker,
-    classify: Classify<R, E>,
+    hooks: Hooks<R, E>,
+}
+
+struct Hooks<R, E> {
+    classify: Option<Classify<R, E>>,
+    on_settled: Option<OnSettled<R, E>>,
+}
+
+impl<R, E> Clone for Hooks<R, E> {
+    fn clone(&self) -> Self {
+        Self { classify: self.classify.clone(), on_settled: self.on_settled.clone() }
+    }
+}
+
+impl<R, E> Hooks<R, E> {
+    /// Settles a call that has ended. A hook that panics is passed over, and costs nobody the response.
+    fn settle(&self, mut permit: Permit, result: &mut Result<R, E>) {
+        let classified = self.classify.as_ref().and_then(|classify| caught("classify", || classify(result)));
+        let outcome = classified
+            .unwrap_or_else(|| Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error }));
+        let now = permit.breaker().now();
+        let Some(on_settled) = &self.on_settled else {
+            permit.settle_owed_by(Debtor::Reporters, outcome, now);
+            return;
+        };
+        let reporter = permit.reporter();
+        let settled = permit.settle_owed_by(Debtor::Reporters, outcome, now);
+        caught("on_settled", || on_settled(result, &settled, reporter));
+    }
 }
 
 impl<R, E> BreakerLayer<R, E> {
     /// A layer for which a response is a success, whatever it says, and an error is one of the service.
     #[must_use]
     pub fn new(breaker: &Breaker) -> Self {
-        let by_result = |result: &Result<R, E>| {
-            Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error })
-        };
-        Self { breaker: breaker.clone(), classify: Arc::new(by_result) }
+        Self { breaker: breaker.clone(), hooks: Hooks { classify: None, on_settled: None } }
     }
 
     /// Says what a response or an error means: a status of 429, a refusal by the content policy, a `Retry-After`.
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&Result<R, E>) -> Outcome + Send + Sync + 'static) -> Self {
-        self.classify = Arc::new(classify);
+        self.hooks.classify = Some(Arc::new(classify));
+        self
+    }
+
+    /// Is called when a call has been settled, before its result is passed on, with what became of its outcome. The
+    /// [`Reporter`] takes the answer's score whenever it comes: put it into the response's extensions, or around its body,
+    /// or send it to a judge. Where `classify` said pending, the reporter owes the score: dropped unused, it says that none
+    /// will come. Without this hook a pending score is missing at once.
+    #[must_use]
+    pub fn on_settled(
+        mut self,
+        on_settled: impl Fn(&mut Result<R, E>, &Settled, Reporter) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.on_settled = Some(Arc::new(on_settled));
         self
     }
 }
 
 impl<R, E> Clone for BreakerLayer<R, E> {
     fn clone(&self) -> Self {
-        Self { breaker: self.breaker.clone(), classify: Arc::clone(&self.classify) }
+        Self { breaker: self.breaker.clone(), hooks: self.hooks.clone() }
     }
 }
 
@@ -96,11 +139,11 @@ where
 
     fn call(&mut self, request: Q) -> Self::Future {
         match self.layer.breaker.permit() {
-            Ok(permit) => ResponseFuture {
+            Ok(mut permit) => ResponseFuture {
                 state: ResponseState::Calling {
-                    future: self.inner.call(request),
+                    future: permit.in_call(|_| self.inner.call(request)),
                     permit: Some(permit),
-                    classify: Arc::clone(&self.layer.classify),
+                    hooks: self.layer.hooks.clone(),
                 },
             },
             Err(rejected) => ResponseFuture { state: ResponseState::Rejected { rejected: Some(rejected) } },
@@ -123,7 +166,7 @@ pin_project! {
             #[pin]
             future: F,
             permit: Option<Permit>,
-            classify: Classify<R, E>,
+            hooks: Hooks<R, E>,
         },
         Rejected { rejected: Option<Rejected> },
     }
@@ -137,10 +180,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            ResponseStateProjection::Calling { future, permit, classify } => {
-                let result = ready!(future.poll(cx));
+            ResponseStateProjection::Calling { future, permit, hooks } => {
+                // Polled again after its end, as below.
+                let Some(held) = permit.as_mut() else { return Poll::Pending };
+                let mut result = ready!(held.in_call(|_| future.poll(cx)));
                 if let Some(permit) = permit.take() {
-                    permit.settle(classify(&result));
+                    hooks.settle(permit, &mut result);
                 }
                 Poll::Ready(result.map_err(CallError::Failed))
             }

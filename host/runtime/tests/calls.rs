@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::{POOR_QUALITY, TWO_FAILURES, breaker};
 use softfuse::{
-    Breaker, CallError, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Rejected, Score,
-    State, Time,
+    Breaker, CallError, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Rejected, Reported,
+    Reporter, Score, State, Time,
 };
 
 fn totals(breaker: &Breaker) -> (u64, u64, u64, u64) {
@@ -79,6 +79,51 @@ fn a_dropped_permit_is_cancelled_and_a_panic_is_a_failure() {
     assert!(panicked.is_err());
     assert_eq!(totals(&breaker), (0, 1, 1, 0));
     assert_eq!(breaker.status().unwrap().consecutive_failures, 1);
+}
+
+/// A panic elsewhere, while the call waits or its permit is merely held, is none of the call.
+#[tokio::test]
+async fn a_call_that_is_dropped_by_anothers_panic_is_neutral() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let guard = breaker.guard::<(), ()>();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let mut waits = Box::pin(guard.call_async(|_| std::future::pending()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        panic!("another branch");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(totals(&breaker), (0, 0, 1, 0));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _held = breaker.permit().unwrap();
+        panic!("who knows whose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(totals(&breaker), (0, 0, 2, 0));
+    // Its own panics are failures: before its first await, after it, and while the future is made.
+    let task = tokio::spawn({
+        let guard = guard.clone();
+        async move { guard.call_async(|_| async { panic!("its own") }).await }
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(totals(&breaker), (0, 1, 2, 0));
+    breaker.reset().unwrap();
+    let task = tokio::spawn(async move {
+        let call = guard.call_async(|_| async {
+            tokio::task::yield_now().await;
+            panic!("its own")
+        });
+        call.await
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(totals(&breaker), (0, 2, 2, 0));
+    breaker.reset().unwrap();
+    let made = breaker.clone();
+    let task = tokio::spawn(async move {
+        made.call_async(|_| -> std::future::Pending<Result<(), ()>> { panic!("its own") }).await
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(totals(&breaker), (0, 3, 2, 0));
 }
 
 #[test]
@@ -256,7 +301,7 @@ async fn asynchronous_calls_run_at_once_too() {
         tokio::spawn(async move {
             let call = breaker.call_async(|report| async move {
                 barrier.wait().await;
-                report.report_quality(0.8).map(|()| i)
+                report.report_quality(0.8).map(|_| i)
             });
             tokio::time::timeout(Duration::from_secs(60), call).await
         })
@@ -297,4 +342,141 @@ async fn an_asynchronous_fallback_is_awaited() {
     assert_eq!(call(Err("first")).await, Err(CallError::Failed("first")));
     assert_eq!(call(Err("second")).await, Ok("second"));
     assert_eq!(call(Ok("own")).await, Ok("the next provider"));
+}
+
+/// The scores that its quality condition has seen, and their mean.
+fn scores(breaker: &Breaker) -> (u32, Option<f64>) {
+    let reading = breaker.status().unwrap().conditions.remove(0);
+    (reading.filled, reading.value)
+}
+
+const MISSING_COUNTS: &str =
+    "require_quality_signal = true\ntrip_on = { quality_below = { threshold = 0.5, window = 100 } }";
+
+fn late(effect: Effect) -> Result<Reported, softfuse::InvalidScore> {
+    Ok(Reported::Late { effect, change: None })
+}
+
+#[tokio::test]
+async fn a_report_after_the_call_is_a_late_score() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let mut kept = None;
+    let call = breaker.call_async(|reporter| {
+        kept = Some(reporter.clone());
+        async move {
+            assert_eq!(reporter.report_quality(0.1), Ok(Reported::Kept));
+            assert_eq!(reporter.report_quality(0.9), Ok(Reported::Kept));
+            assert!(reporter.report_quality(f64::NAN).is_err());
+            Ok::<_, ()>(())
+        }
+    });
+    assert_eq!(call.await, Ok(()));
+    let judge: Reporter = kept.unwrap();
+    assert_eq!((scores(&breaker), judge.reported()), ((1, Some(0.9)), None));
+    assert!(judge.report_quality(f64::NAN).is_err());
+    assert_eq!(judge.report_quality(0.7), late(Effect::Recorded));
+    let (filled, mean) = scores(&breaker);
+    assert!(filled == 2 && (mean.unwrap() - 0.8).abs() < 1e-9, "{mean:?}");
+    // It may trip, and is stale from then on.
+    judge.report_quality(0.1).unwrap();
+    match judge.report_quality(0.0) {
+        Ok(Reported::Late { effect: Effect::Stale, change: None }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[test]
+fn a_permit_hands_out_reporters_too() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let mut kept = None;
+    let answer = breaker.call(|permit| {
+        permit.report_quality(0.2).unwrap();
+        let reporter = permit.reporter();
+        // One that is made later knows of what was reported before, and of both the last report counts.
+        assert_eq!(reporter.reported().map(Score::get), Some(0.2));
+        reporter.report_quality(0.4).unwrap();
+        permit.report_quality(0.6).unwrap();
+        kept = Some(reporter);
+        Ok::<_, ()>("own")
+    });
+    assert_eq!((answer, scores(&breaker)), (Ok("own"), (1, Some(0.6))));
+    assert_eq!(kept.unwrap().report_quality(1.0), late(Effect::Recorded));
+    // A neutral call's score is wanted by nobody, before its end and after.
+    let mut permit = breaker.permit().unwrap();
+    let reporter = permit.reporter();
+    drop(permit);
+    assert_eq!(reporter.report_quality(0.0), late(Effect::Ignored));
+    assert_eq!(scores(&breaker).0, 2);
+}
+
+/// The debt of a pending score is paid, once, by whoever holds a reporter, or at once where nobody does.
+#[tokio::test]
+async fn a_promised_score_comes_or_is_missing() {
+    let (_, _, breaker) = breaker(MISSING_COUNTS);
+    let guard = breaker.guard::<&str, ()>().classify(|_| Outcome::success().with_pending_score());
+    // Nobody keeps one.
+    assert_eq!(guard.call(|_| Ok("own")), Ok("own"));
+    assert_eq!(scores(&breaker), (1, Some(0.0)));
+    assert_eq!(guard.call_async(|_| async { Ok("own") }).await, Ok("own"));
+    assert_eq!(scores(&breaker), (2, Some(0.0)));
+    // Somebody keeps two, and drops them.
+    let mut kept = Vec::new();
+    let call = guard.call_async(|reporter| {
+        kept.extend([reporter.clone(), reporter]);
+        async { Ok("own") }
+    });
+    assert_eq!(call.await, Ok("own"));
+    kept.pop();
+    assert_eq!(scores(&breaker).0, 2);
+    kept.pop();
+    assert_eq!(scores(&breaker), (3, Some(0.0)));
+    // Somebody keeps it and reports.
+    guard.call(|permit| Ok(kept.push(permit.reporter())).map(|()| "own")).unwrap();
+    assert_eq!(scores(&breaker).0, 3);
+    assert_eq!(kept[0].report_quality(1.0), late(Effect::Recorded));
+    kept.clear();
+    assert_eq!(scores(&breaker), (4, Some(0.25)));
+    // Somebody says that none will come, twice.
+    guard.call(|permit| Ok(kept.push(permit.reporter())).map(|()| "own")).unwrap();
+    kept[0].report_missing();
+    kept[0].report_missing();
+    kept.clear();
+    assert_eq!(scores(&breaker).0, 5);
+    // It came before the end: nothing is owed.
+    guard.call(|permit| permit.report_quality(1.0).map(|()| "own").map_err(drop)).unwrap();
+    assert_eq!(scores(&breaker).0, 6);
+}
+
+#[test]
+fn a_permit_settled_by_hand_leaves_the_debt_to_whoever_holds_it() {
+    let (_, _, breaker) = breaker(MISSING_COUNTS);
+    let pending = Outcome::success().with_pending_score();
+    // With `late` alone, its holder decides.
+    let settled = breaker.permit().unwrap().settle(pending);
+    assert_eq!(scores(&breaker).0, 0);
+    let _ = settled.late.report_missing();
+    assert_eq!(scores(&breaker).0, 1);
+    // With a reporter about, the debt is the reporter's, unless it is paid through `late`.
+    for (paid, expected) in [(false, (2, Some(0.0))), (true, (3, Some(0.3)))] {
+        let mut permit = breaker.permit().unwrap();
+        let reporter = permit.reporter();
+        let settled = permit.settle(pending);
+        if paid {
+            settled.late.report_quality(0.9).unwrap();
+        }
+        drop(reporter);
+        let (filled, mean) = scores(&breaker);
+        let mean = mean.map(|mean| (mean * 1e6).round() / 1e6);
+        assert_eq!((filled, mean), expected);
+    }
+}
+
+#[test]
+fn a_failed_calls_own_error_is_at_hand() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let error = breaker.call(|_| Err::<(), _>(std::io::Error::other("the network"))).unwrap_err();
+    assert_eq!(error.failed().map(ToString::to_string), Some(error.to_string()));
+    let _ = breaker.call(|_| Err::<(), _>("no"));
+    assert_eq!(breaker.call(|_| Ok::<_, ()>(())).unwrap_err().failed(), None);
 }

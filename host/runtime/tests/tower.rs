@@ -6,11 +6,12 @@ mod common;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{TWO_FAILURES, breaker};
-use softfuse::{BreakerLayer, CallError, FailureKind, Outcome, State};
+use softfuse::{BreakerLayer, CallError, Effect, FailureKind, Outcome, Reported, Reporter, State};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 #[tokio::test]
@@ -52,6 +53,69 @@ async fn a_dropped_future_is_neutral() {
     drop(call);
     let totals = breaker.status().unwrap().totals;
     assert_eq!((totals.calls, totals.neutral), (1, 1));
+}
+
+#[tokio::test]
+async fn a_panic_of_the_service_is_a_failure_and_anothers_is_neutral() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let counts = || {
+        let totals = breaker.status().unwrap().totals;
+        (totals.failures, totals.neutral)
+    };
+    let layer = || BreakerLayer::new(&breaker);
+    let mut waits =
+        ServiceBuilder::new().layer(layer()).service(service_fn(|()| std::future::pending::<Result<(), Infallible>>()));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let mut call = Box::pin(waits.call(()));
+        assert!(call.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        panic!("another branch");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(counts(), (0, 1));
+    let panics = service_fn(|()| async { if true { panic!("its own") } else { Ok::<_, Infallible>(()) } });
+    let mut panics = ServiceBuilder::new().layer(layer()).service(panics);
+    assert!(tokio::spawn(panics.call(())).await.unwrap_err().is_panic());
+    assert_eq!(counts(), (1, 1));
+}
+
+/// A response whose score comes later carries who takes it.
+#[tokio::test]
+async fn a_promised_score_comes_through_the_reporter_or_is_missing() {
+    let (_, _, breaker) =
+        breaker("require_quality_signal = true\ntrip_on = { quality_below = { threshold = 0.5, window = 100 } }");
+    let filled = || breaker.status().unwrap().conditions[0].filled;
+    let layer = BreakerLayer::new(&breaker)
+        .classify(|_: &Result<Vec<Reporter>, Infallible>| Outcome::success().with_pending_score());
+    let answers = service_fn(|()| async { Ok(Vec::new()) });
+    // Without the hook nobody could pay.
+    let mut service = ServiceBuilder::new().layer(layer.clone()).service(answers);
+    service.ready().await.unwrap().call(()).await.unwrap();
+    assert_eq!(filled(), 1);
+    let layer = layer.on_settled(|result, settled, reporter| {
+        assert_eq!(settled.effect, Effect::Recorded);
+        result.as_mut().unwrap().push(reporter);
+    });
+    let mut service = ServiceBuilder::new().layer(layer).service(answers);
+    let mut response = service.ready().await.unwrap().call(()).await.unwrap();
+    assert_eq!(filled(), 1);
+    let reporter = response.pop().unwrap();
+    assert_eq!(reporter.report_quality(0.8), Ok(Reported::Late { effect: Effect::Recorded, change: None }));
+    drop(reporter);
+    assert_eq!(filled(), 2);
+    // The client goes away.
+    drop(service.ready().await.unwrap().call(()).await.unwrap());
+    assert_eq!(filled(), 3);
+}
+
+#[tokio::test]
+async fn hooks_that_panic_cost_no_response() {
+    let (_, _, breaker) = breaker(TWO_FAILURES);
+    let layer = BreakerLayer::new(&breaker)
+        .classify(|_: &Result<&str, Infallible>| panic!("a hook of the user's"))
+        .on_settled(|_, _, _| panic!("another"));
+    let mut service = ServiceBuilder::new().layer(layer).service(service_fn(|()| async { Ok("own") }));
+    assert_eq!(service.ready().await.unwrap().call(()).await, Ok("own"));
+    assert_eq!(breaker.status().unwrap().totals.successes, 1);
 }
 
 /// A service that isn't ready, or whose readiness fails, is no outcome.

@@ -1,7 +1,9 @@
 //! A breaker: a handle that any thread may hold, clone and call.
 
+mod late;
 mod operate;
 mod permit;
+mod reporter;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +12,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use permit::{LateScores, Permit, Reporter, Settled};
+pub use late::LateScores;
+pub(crate) use permit::Debtor;
+pub use permit::{Permit, Settled};
+pub use reporter::{Reported, Reporter};
 
 use crate::bindings::breaker as wit;
 use crate::clock::Clock;

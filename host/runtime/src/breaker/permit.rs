@@ -1,17 +1,18 @@
 //! A permit as a value: it is settled once, and counts as cancelled where it is dropped.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
-use super::Breaker;
-use crate::bindings::breaker as wit;
+use super::{Breaker, LateScores, Reporter};
 use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time};
 
 /// The right to one call. Settle it when the call has ended.
 ///
-/// One that is dropped counts as cancelled, which is neutral; dropped by a panic, as an error, since an exception is a
-/// failure of the call.
+/// One that is dropped counts as cancelled, which is neutral, by a panic too: whose panic it was can't be known. The calls
+/// that a breaker or a guard makes do know, and a panic of the call itself is then an error, since an exception is a
+/// failure.
 #[must_use = "a permit that is dropped counts as a cancelled call"]
 pub struct Permit {
     breaker: Breaker,
@@ -20,14 +21,42 @@ pub struct Permit {
     incarnation: u64,
     admitted_at: Time,
     score: Option<Score>,
+    /// Where scores are reported as well, once somebody has asked for one.
+    reporter: Option<Reporter>,
+    /// The guarded code runs: if the permit is dropped now, that code has panicked.
+    in_call: bool,
+    /// Reports go no longer into the outcome.
+    closed: bool,
     /// How the call ended, where that is known and only its scoring is under way.
     ended: Option<(Outcome, Time)>,
     settled: bool,
 }
 
+/// Who owes the score of an outcome that is settled as pending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Debtor {
+    /// The reporters, if any are about; else whoever gets [`Settled::late`].
+    Holder,
+    /// The reporters. Where none is about, it is missing.
+    Reporters,
+    /// A scorer.
+    Scorer,
+}
+
 impl Permit {
     pub(super) fn new(breaker: Breaker, raw: Option<u64>, incarnation: u64, admitted_at: Time) -> Self {
-        Self { breaker, raw, incarnation, admitted_at, score: None, ended: None, settled: false }
+        Self {
+            breaker,
+            raw,
+            incarnation,
+            admitted_at,
+            score: None,
+            reporter: None,
+            in_call: false,
+            closed: false,
+            ended: None,
+            settled: false,
+        }
     }
 
     /// The breaker that gave it.
@@ -54,19 +83,48 @@ impl Permit {
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
     pub fn report_quality(&mut self, score: f64) -> Result<(), InvalidScore> {
-        self.score = Some(Score::new(score)?);
+        let score = Score::new(score)?;
+        match &self.reporter {
+            Some(reporter) => drop(reporter.report_quality(score.get())?),
+            None => self.score = Some(score),
+        }
         Ok(())
     }
 
     /// The score that was reported last.
     #[must_use]
-    pub const fn reported(&self) -> Option<Score> {
+    pub fn reported(&self) -> Option<Score> {
+        self.score.or_else(|| self.reporter.as_ref()?.reported())
+    }
+
+    /// Where others report this call's score: while it is under way, or after it. Where the outcome is settled as pending
+    /// while somebody else holds one, the reporters owe the score: see [`Reporter`].
+    pub fn reporter(&mut self) -> Reporter {
+        let (breaker, score) = (&self.breaker, &mut self.score);
+        self.reporter.get_or_insert_with(|| Reporter::new(breaker.clone(), score.take())).clone()
+    }
+
+    /// Ends the time in which reports go into the outcome: the last of them.
+    pub(crate) fn close_reports(&mut self) -> Option<Score> {
+        if !self.closed {
+            self.closed = true;
+            self.score = self.score.or_else(|| self.reporter.as_ref()?.take());
+        }
         self.score
     }
 
-    /// Takes over what was reported while the call was under way elsewhere.
-    pub(crate) fn take_report(&mut self, reporter: &Reporter) {
-        self.score = reporter.reported().or(self.score);
+    /// Runs the guarded code, whose panic counts as an error.
+    pub(crate) fn in_call<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        self.in_call = true;
+        let result = run(self);
+        self.in_call = false;
+        result
+    }
+
+    /// [`in_call`](Self::in_call) around each poll of a future.
+    pub(crate) async fn in_future<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| self.in_call(|_| future.as_mut().poll(cx))).await
     }
 
     /// Settles it: the service answered.
@@ -86,8 +144,13 @@ impl Permit {
     }
 
     /// [`settle`](Self::settle), at `now`.
-    pub fn settle_at(mut self, outcome: Outcome, now: Time) -> Settled {
-        self.record(outcome, now)
+    pub fn settle_at(self, outcome: Outcome, now: Time) -> Settled {
+        self.settle_owed_by(Debtor::Holder, outcome, now)
+    }
+
+    /// [`settle_at`](Self::settle_at), where it is known who owes a score.
+    pub(crate) fn settle_owed_by(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled {
+        self.record(debtor, outcome, now)
     }
 
     /// Notes how the call ended, so that it counts even if nobody waits for its scoring.
@@ -95,14 +158,15 @@ impl Permit {
         self.ended = Some((outcome, ended_at));
     }
 
-    fn record(&mut self, mut outcome: Outcome, now: Time) -> Settled {
+    fn record(&mut self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled {
         self.settled = true;
         let latency = outcome.latency.unwrap_or_else(|| now.saturating_since(self.admitted_at));
-        if let Some(score) = self.score
+        if let Some(score) = self.close_reports()
             && !matches!(outcome.signal, Signal::Score(_))
         {
             outcome.signal = Signal::Score(score);
         }
+        let owed = self.reporters_owe(debtor, &outcome);
         let shared = &self.breaker.0;
         shared.meters.settled(outcome.kind, latency.as_secs_f64());
         if let Signal::Score(score) = outcome.signal
@@ -114,12 +178,28 @@ impl Permit {
             Some(raw) => shared.record(raw, self.incarnation, outcome, latency, now),
             None => (Effect::Lost, None),
         };
-        let late = LateScores {
-            breaker: self.breaker.clone(),
-            raw: self.raw.filter(|_| effect != Effect::Lost),
-            incarnation: self.incarnation,
-        };
+        let raw = self.raw.filter(|_| effect != Effect::Lost);
+        let late = LateScores::new(self.breaker.clone(), raw, self.incarnation, owed);
+        if let Some(reporter) = &self.reporter {
+            reporter.end((!outcome.kind.is_neutral()).then(|| late.clone()));
+        }
         Settled { effect, change, latency, late }
+    }
+
+    /// Whether this call's reporters owe its score from now on. If so, there is one: the permit's own, at least, with
+    /// which the debt is paid where nobody else holds one.
+    fn reporters_owe(&mut self, debtor: Debtor, outcome: &Outcome) -> bool {
+        let pending = outcome.signal == Signal::Pending && outcome.kind == OutcomeKind::Success;
+        let owe = pending
+            && match debtor {
+                Debtor::Holder => self.reporter.as_ref().is_some_and(Reporter::is_shared),
+                Debtor::Reporters => true,
+                Debtor::Scorer => false,
+            };
+        if owe {
+            let _ = self.reporter();
+        }
+        owe
     }
 }
 
@@ -129,11 +209,11 @@ impl Drop for Permit {
             return;
         }
         let (outcome, now) = self.ended.take().unwrap_or_else(|| {
-            let kind = if std::thread::panicking() { OutcomeKind::Error } else { OutcomeKind::Cancelled };
+            let kind = if self.in_call { OutcomeKind::Error } else { OutcomeKind::Cancelled };
             (Outcome::new(kind), self.breaker.now())
         });
         // Settling twice is impossible, and nobody is there to hear what became of it.
-        let _ = self.record(outcome, now);
+        let _ = self.record(Debtor::Reporters, outcome, now);
     }
 }
 
@@ -165,86 +245,5 @@ impl Settled {
     #[must_use]
     pub fn tripped(&self) -> bool {
         self.change.as_ref().is_some_and(StateChange::is_trip)
-    }
-}
-
-/// Takes scores that come after the call was settled: a judge's, a user's thumbs. Each is a sample of its own.
-#[derive(Clone)]
-pub struct LateScores {
-    breaker: Breaker,
-    raw: Option<u64>,
-    incarnation: u64,
-}
-
-impl LateScores {
-    /// The breaker whose call it was.
-    #[must_use]
-    pub fn breaker(&self) -> &Breaker {
-        &self.breaker
-    }
-
-    /// Hands in a score. [`Effect::Stale`]: the circuit has changed its state since, and the score is not wanted.
-    ///
-    /// # Errors
-    /// For a number that is no score; nothing is changed by it.
-    pub fn report_quality(&self, score: f64) -> Result<(Effect, Option<StateChange>), InvalidScore> {
-        self.report_quality_at(score, self.breaker.now())
-    }
-
-    /// [`report_quality`](Self::report_quality), at `now`.
-    ///
-    /// # Errors
-    /// For a number that is no score; nothing is changed by it.
-    pub fn report_quality_at(&self, score: f64, now: Time) -> Result<(Effect, Option<StateChange>), InvalidScore> {
-        let score = Score::new(score)?;
-        let reported = self.report(wit::QualityReport::Score(score.get()), now);
-        if !matches!(reported.0, Effect::Stale | Effect::Lost) {
-            self.breaker.0.meters.scored(score.get());
-        }
-        Ok(reported)
-    }
-
-    /// Says that no score will come, for an outcome whose score was pending.
-    pub fn report_missing(&self) -> (Effect, Option<StateChange>) {
-        self.report_missing_at(self.breaker.now())
-    }
-
-    /// [`report_missing`](Self::report_missing), at `now`.
-    pub fn report_missing_at(&self, now: Time) -> (Effect, Option<StateChange>) {
-        self.report(wit::QualityReport::Missing, now)
-    }
-
-    fn report(&self, report: wit::QualityReport, now: Time) -> (Effect, Option<StateChange>) {
-        match self.raw {
-            Some(raw) => self.breaker.0.report(raw, self.incarnation, report, now),
-            None => (Effect::Lost, None),
-        }
-    }
-}
-
-impl fmt::Debug for LateScores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LateScores").field("breaker", &self.breaker.name()).finish_non_exhaustive()
-    }
-}
-
-/// Where a score is reported while an asynchronous call is under way. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Reporter(Arc<parking_lot::Mutex<Option<Score>>>);
-
-impl Reporter {
-    /// Says how good the answer is. The last report before the call ends counts; it wins over a scorer's.
-    ///
-    /// # Errors
-    /// For a number that is no score; nothing is changed by it.
-    pub fn report_quality(&self, score: f64) -> Result<(), InvalidScore> {
-        *self.0.lock() = Some(Score::new(score)?);
-        Ok(())
-    }
-
-    /// The score that was reported last.
-    #[must_use]
-    pub fn reported(&self) -> Option<Score> {
-        *self.0.lock()
     }
 }

@@ -1,0 +1,99 @@
+//! Scores that come after their call was settled.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Breaker;
+use crate::bindings::breaker as wit;
+use crate::caught::caught;
+use crate::types::{Effect, InvalidScore, Score, StateChange, Time};
+
+/// Takes scores that come after the call was settled: a judge's, a user's thumbs. Each is a sample of its own.
+#[derive(Clone)]
+pub struct LateScores {
+    breaker: Breaker,
+    raw: Option<u64>,
+    incarnation: u64,
+    /// Set while the call's reporters owe a score; `None` where they never did.
+    debt: Option<Arc<AtomicBool>>,
+}
+
+impl LateScores {
+    pub(super) fn new(breaker: Breaker, raw: Option<u64>, incarnation: u64, owed_by_reporters: bool) -> Self {
+        let debt = owed_by_reporters.then(|| Arc::new(AtomicBool::new(true)));
+        Self { breaker, raw, incarnation, debt }
+    }
+
+    /// The breaker whose call it was.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Hands in a score. [`Effect::Stale`]: the circuit has changed its state since, and the score is not wanted.
+    ///
+    /// # Errors
+    /// For a number that is no score; nothing is changed by it.
+    pub fn report_quality(&self, score: f64) -> Result<(Effect, Option<StateChange>), InvalidScore> {
+        let score = Score::new(score)?;
+        Ok(self.report_score(score, self.breaker.now()))
+    }
+
+    /// [`report_quality`](Self::report_quality), at `now`.
+    ///
+    /// # Errors
+    /// For a number that is no score; nothing is changed by it.
+    pub fn report_quality_at(&self, score: f64, now: Time) -> Result<(Effect, Option<StateChange>), InvalidScore> {
+        Ok(self.report_score(Score::new(score)?, now))
+    }
+
+    pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<StateChange>) {
+        let reported = self.report(wit::QualityReport::Score(score.get()), now);
+        if !matches!(reported.0, Effect::Stale | Effect::Lost) {
+            self.breaker.0.meters.scored(score.get());
+        }
+        reported
+    }
+
+    /// Says that no score will come, for an outcome whose score was pending.
+    pub fn report_missing(&self) -> (Effect, Option<StateChange>) {
+        self.report_missing_at(self.breaker.now())
+    }
+
+    /// [`report_missing`](Self::report_missing), at `now`.
+    pub fn report_missing_at(&self, now: Time) -> (Effect, Option<StateChange>) {
+        self.report(wit::QualityReport::Missing, now)
+    }
+
+    fn report(&self, report: wit::QualityReport, now: Time) -> (Effect, Option<StateChange>) {
+        self.take_debt();
+        match self.raw {
+            Some(raw) => self.breaker.0.report(raw, self.incarnation, report, now),
+            None => (Effect::Lost, None),
+        }
+    }
+
+    /// Takes the debt over from the reporters: whether they had one.
+    pub(super) fn take_debt(&self) -> bool {
+        self.debt.as_ref().is_some_and(|debt| debt.swap(false, Ordering::AcqRel))
+    }
+
+    /// Pays what is owed, with a score or without, on a thread that must not panic: a clock or a log that does changes
+    /// nothing of it.
+    pub(crate) fn pay(&self, score: Option<Score>) {
+        // Time that runs backwards is taken as the latest that was seen.
+        let now = caught("the clock", || self.breaker.now()).unwrap_or(Time::ZERO);
+        // What panics in here is told of the record, and so comes after it.
+        caught("telling of a late score", || match score {
+            Some(score) => self.report_score(score, now),
+            None => self.report_missing_at(now),
+        });
+    }
+}
+
+impl fmt::Debug for LateScores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateScores").field("breaker", &self.breaker.name()).finish_non_exhaustive()
+    }
+}
