@@ -52,8 +52,8 @@ pub use metrics::{LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS};
 pub use policy::{POLICY_BYTES_MAX, Policy};
 pub use registry::{Keyed, KeyedSettings, Registry, RegistryBuilder, ReplaceError, ReplaceReport};
 pub use scorer::{
-    Body, ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScoreStream, Scorer, ScorerError, ScorerFailure,
-    ScorerSettings, Scoring, ScoringSettings,
+    AnswerStream, Body, ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScoreStream, Scorer, ScorerError,
+    ScorerFailure, ScorerSettings, Scoring, ScoringSettings,
 };
 #[cfg(feature = "tower")]
 pub use tower::{BreakerLayer, BreakerService, ResponseFuture};

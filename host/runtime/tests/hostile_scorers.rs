@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{engine, scorer, scorer_importing, scorer_with};
+use common::{engine, scorer, scorer_configured, scorer_importing, scorer_with};
 use softfuse::{
     Builtin, ConfigProblem, Event, Exchange, LoadError, ScoreOutcome, Scorer, ScorerError, ScorerFailure,
     ScorerSettings, Scoring, ScoringSettings, State,
@@ -183,6 +183,93 @@ fn what_is_no_scorer_is_refused_with_its_reason() {
     assert!(message(&wat::parse_str("(module)").unwrap()).contains("core module"));
     assert!(message(&wat::parse_str("(component)").unwrap()).contains("softfuse:scorer/scorer"));
     assert!(message(softfuse::components::BREAKER).contains("softfuse:scorer/scorer"));
+}
+
+/// A text of 5,001 bytes at 16384, whose 1,024th is in the middle of a character.
+fn long_text() -> String {
+    format!("(data (i32.const 16384) \"x{}\")", "é".repeat(2500))
+}
+
+fn is_cut(text: &str) -> bool {
+    text.len() == 1023 && text.starts_with("xéé")
+}
+
+#[test]
+fn long_texts_are_cut_where_they_come_in() {
+    let said = |score: &str| load(&scorer_with(&long_text(), score)).score(&Exchange::of_answer("", ""));
+    match said("(call $abstained (i32.const 16384) (i32.const 5001))") {
+        ScoreOutcome::Abstained(why) => assert!(is_cut(&why), "{}", why.len()),
+        other => panic!("{other:?}"),
+    }
+    let error = |case: u32| {
+        format!(
+            "(call $fresh) (i64.store (i32.const 1024) (i64.const 1)) (i32.store (i32.const 1032) (i32.const {case}))
+            (i32.store (i32.const 1036) (i32.const 16384)) (i32.store (i32.const 1040) (i32.const 5001)) (i32.const 1024)"
+        )
+    };
+    match said(&error(0)) {
+        ScoreOutcome::Failed(ScorerFailure::Malformed(what)) => assert!(is_cut(&what), "{}", what.len()),
+        other => panic!("{other:?}"),
+    }
+    match said(&error(1)) {
+        ScoreOutcome::Failed(ScorerFailure::Refused(what)) => assert!(is_cut(&what), "{}", what.len()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn problems_with_a_configuration_are_bounded() {
+    // 101 problems with keys and messages of 5,001 bytes each.
+    let configure = "(loop $more
+        (i32.store (i32.add (i32.const 24576) (local.get $at)) (i32.const 16384))
+        (i32.store (i32.add (i32.const 24580) (local.get $at)) (i32.const 5001))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br_if $more (i32.lt_u (local.get $at) (i32.const 1616))))
+        (i32.store (i32.const 2048) (i32.const 1))
+        (i32.store (i32.const 2052) (i32.const 24576)) (i32.store (i32.const 2056) (i32.const 101)) (i32.const 2048)";
+    let bytes = scorer_configured(&long_text(), configure);
+    let settings = ScorerSettings { output_bytes_max: 4 * MIB, ..bounds() };
+    match Scorer::from_bytes(&engine(), "hostile", &bytes, settings) {
+        Err(ScorerError::Failed { failure: ScorerFailure::BadConfig(problems), .. }) => {
+            assert_eq!(problems.len(), 100);
+            assert!(problems.iter().all(|problem| is_cut(&problem.key) && is_cut(&problem.message)));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The threads that the library makes have room for a component's whole stack, whatever the system's default is. A default
+/// holds for a whole process and for good, so this runs itself in another.
+#[test]
+fn a_deep_recursion_ends_at_its_stack_on_the_librarys_threads_too() {
+    const LITTLE: &str = "131072";
+    if std::env::var("RUST_MIN_STACK").as_deref() != Ok(LITTLE) {
+        let name = "a_deep_recursion_ends_at_its_stack_on_the_librarys_threads_too";
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--test-threads", "1"])
+            .env("RUST_MIN_STACK", LITTLE)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+        return;
+    }
+    // This thread has the little stack itself, so it only waits for one that hasn't.
+    let body = || {
+        let deep = "(func $deep (param i32) (result i32)
+            (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
+        let overflow = ScoreOutcome::Failed(ScorerFailure::StackOverflow);
+        let scoring =
+            Scoring::start(load(&scorer_with(deep, "(call $deep (i32.const 0))")), ScoringSettings::default());
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let exchange = Exchange::of_answer("", "");
+        assert_eq!(tokio.block_on(scoring.unwrap().score(exchange.clone())), overflow);
+        // It imports something, so inside of tokio it gets a thread for each call.
+        let more = format!("{SLEEPER_IMPORTS} {deep}");
+        let importing = scorer_importing(SLEEPER_WIT, &more, "(call $deep (i32.const 0))");
+        assert_eq!(tokio.block_on(async { load(&importing).score(&exchange) }), overflow);
+    };
+    std::thread::Builder::new().stack_size(8 * MIB).spawn(body).unwrap().join().unwrap();
 }
 
 /// Scored inline and beside the call: the call keeps its value, the breaker learns of no score, and the reason is told.

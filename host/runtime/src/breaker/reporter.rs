@@ -61,32 +61,34 @@ impl Reporter {
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
     pub fn report_quality(&self, score: f64) -> Result<Reported, InvalidScore> {
-        Ok(self.report(Score::new(score)?, true))
-    }
-
-    /// [`report_quality`](Self::report_quality), for a scorer, whose score yields to one that is there.
-    pub(crate) fn report_scored(&self, score: Score) -> Reported {
-        self.report(score, false)
-    }
-
-    fn report(&self, score: Score, wins: bool) -> Reported {
-        let mut phase = self.0.phase.lock();
-        let late = match &mut *phase {
+        let score = Score::new(score)?;
+        let late = match &mut *self.0.phase.lock() {
             Phase::UnderWay(kept) => {
-                if wins || kept.is_none() {
-                    *kept = Some(score);
-                }
-                return Reported::Kept;
+                *kept = Some(score);
+                return Ok(Reported::Kept);
             }
             Phase::Ended(late) => late.clone(),
         };
-        // What is told of the record may come back here.
-        drop(phase);
         let (effect, change) = match late {
             Some(late) => late.report_score(score, self.0.breaker.now()),
             None => (Effect::Ignored, None),
         };
-        Reported::Late { effect, change }
+        Ok(Reported::Late { effect, change })
+    }
+
+    /// [`report_quality`](Self::report_quality) for a scorer, whose score yields to one that is there already. It doesn't
+    /// panic.
+    pub(crate) fn report_scored(&self, score: Score) {
+        let late = match &mut *self.0.phase.lock() {
+            Phase::UnderWay(kept) => {
+                kept.get_or_insert(score);
+                return;
+            }
+            Phase::Ended(late) => late.clone(),
+        };
+        if let Some(late) = late {
+            late.pay(Some(score));
+        }
     }
 
     /// Says that no score will come. It counts where the call has ended and its score is owed; otherwise nothing happens.

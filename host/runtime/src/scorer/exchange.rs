@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::bindings::scorer as wit;
 use crate::types::Score;
 
+/// Metadata by which a scorer that takes no streams learns that one broke off.
+const INCOMPLETE: (&str, &str) = ("stream-complete", "false");
+
 /// A request's or an answer's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Body {
@@ -37,6 +40,13 @@ impl Body {
             self.bytes.shrink_to_fit();
             self.truncated = true;
         }
+    }
+
+    /// Adds a piece, as far as there is room.
+    pub(super) fn append(&mut self, piece: &[u8], bytes_max: usize) {
+        let room = bytes_max.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.truncated |= piece.len() > room;
     }
 
     fn into_wit(self) -> wit::Body {
@@ -82,6 +92,14 @@ impl Exchange {
     #[must_use]
     pub fn of_answer(content_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
         Self { head: ExchangeHead::default(), answer: Body::new(content_type, bytes) }
+    }
+
+    /// The same, of a stream that was collected and has ended, or broke off.
+    pub(super) fn ended(mut self, complete: bool) -> Self {
+        if !complete {
+            self.head.metadata.push((INCOMPLETE.0.to_owned(), INCOMPLETE.1.to_owned()));
+        }
+        self
     }
 
     pub(super) fn into_wit(self) -> wit::Exchange {

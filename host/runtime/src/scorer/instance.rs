@@ -14,6 +14,18 @@ use crate::error::LoadError;
 use crate::limits::{Fault, fault};
 use crate::types::{InvalidScore, Score};
 
+/// What is kept of a text that a component hands over, in bytes. It goes into events, logs and messages.
+const TEXT_BYTES_MAX: usize = 1024;
+/// Problems with one configuration that are told.
+const CONFIG_PROBLEMS_MAX: usize = 100;
+
+/// Cuts a component's text.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text.shrink_to_fit();
+    text
+}
+
 /// A scorer's compiled code, its imports and exports checked.
 pub(super) struct Compiled {
     engine: Engine,
@@ -21,6 +33,7 @@ pub(super) struct Compiled {
     pre: InstancePre<Sandbox>,
     scorer: wit::GuestIndices,
     streaming: Option<streaming::GuestIndices>,
+    may_wait: bool,
 }
 
 impl Compiled {
@@ -42,7 +55,14 @@ impl Compiled {
             Some(_) => Some(streaming::GuestIndices::new(&pre).map_err(broken)?),
             None => None,
         };
-        Ok(Self { engine: engine.clone(), component, pre, scorer, streaming })
+        // Without an import it calls no host function that could wait.
+        let may_wait = component.component_type().imports(engine.wasmtime(Kind::Scorer)).len() > 0;
+        Ok(Self { engine: engine.clone(), component, pre, scorer, streaming, may_wait })
+    }
+
+    /// Whether it may wait in a host function, in a runtime of the host's own.
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_wait
     }
 
     pub(super) fn is_streaming(&self) -> bool {
@@ -75,9 +95,10 @@ impl Compiled {
         drop(running);
         match configured {
             Ok(Ok(())) => Ok(Instance { store, scorer, streaming, engine: self.engine.clone() }),
-            Ok(Err(problems)) => Err(ScorerFailure::BadConfig(
-                problems.into_iter().map(|p| ConfigProblem { key: p.key, message: p.message }).collect(),
-            )),
+            Ok(Err(problems)) => {
+                let problem = |p: wit::ConfigProblem| ConfigProblem { key: cut(p.key), message: cut(p.message) };
+                Err(ScorerFailure::BadConfig(problems.into_iter().take(CONFIG_PROBLEMS_MAX).map(problem).collect()))
+            }
             Err(error) => Err(failure(&error, &store, settings, settings.start_deadline)),
         }
     }
@@ -106,7 +127,7 @@ fn failure(
         Fault::OutOfMemory => ScorerFailure::OutOfMemory(settings.memory_bytes_max),
         Fault::StackOverflow => ScorerFailure::StackOverflow,
         Fault::TooMuchOutput => ScorerFailure::OutputTooLarge(settings.output_bytes_max),
-        Fault::Other(text) => ScorerFailure::Trapped(text),
+        Fault::Other(text) => ScorerFailure::Trapped(cut(text)),
     }
 }
 
@@ -198,9 +219,9 @@ impl Instance {
                 Ok(score) => ScoreOutcome::Score(score),
                 Err(InvalidScore(number)) => ScoreOutcome::Failed(ScorerFailure::InvalidScore(number)),
             },
-            Ok(Ok(wit::Verdict::Abstain(why))) => ScoreOutcome::Abstained(why),
-            Ok(Err(wit::ScoreError::Malformed(what))) => ScoreOutcome::Failed(ScorerFailure::Malformed(what)),
-            Ok(Err(wit::ScoreError::Other(what))) => ScoreOutcome::Failed(ScorerFailure::Refused(what)),
+            Ok(Ok(wit::Verdict::Abstain(why))) => ScoreOutcome::Abstained(cut(why)),
+            Ok(Err(wit::ScoreError::Malformed(what))) => ScoreOutcome::Failed(ScorerFailure::Malformed(cut(what))),
+            Ok(Err(wit::ScoreError::Other(what))) => ScoreOutcome::Failed(ScorerFailure::Refused(cut(what))),
             Err(error) => return Err(failure(&error, &self.store, settings, settings.deadline)),
         })
     }

@@ -1,11 +1,14 @@
 //! Scorers: components that say how good an answer is, each in a sandbox. One that loops, traps, eats memory or returns
 //! nonsense gives no score, and harms nothing else.
 
+mod answer_stream;
 mod attached;
 mod exchange;
 mod instance;
 mod sandbox;
 mod stream;
+mod thread;
+mod workers;
 
 use std::fmt;
 use std::path::Path;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+pub use answer_stream::AnswerStream;
 pub use attached::{Scoring, ScoringSettings};
 pub use exchange::{Body, ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScorerFailure};
 pub use stream::ScoreStream;
@@ -152,7 +156,8 @@ impl Scorer {
         let compiled = Compiled::load(engine, source_name, bytes)?;
         let name: Arc<str> = name.into();
         // The first instance is made now, so that a bad configuration is told to whoever wrote it.
-        let first = outside_tokio(|| compiled.start(&settings))
+        let first = thread::outside_tokio(compiled.may_wait(), || compiled.start(&settings))
+            .flatten()
             .map_err(|failure| ScorerError::Failed { name: Arc::clone(&name), failure })?;
         let pool = Mutex::new(Pool { idle: vec![first], live: 1 });
         Ok(Self(Arc::new(Inner { name, settings, compiled, pool, returned: Condvar::new() })))
@@ -188,7 +193,10 @@ impl Scorer {
         self.0.pool.lock().idle.iter().map(Instance::memory_bytes).sum()
     }
 
-    /// Scores one exchange. This thread waits for it; asynchronous callers use a [`Scoring`].
+    /// Scores one exchange. This thread waits for it, and its stack must have 640 KiB left: 512 KiB are the component's to
+    /// use up. A [`Scoring`] scores on threads of its own, which have them; asynchronous callers use that one.
+    ///
+    /// Inside of a tokio runtime a component that imports something is run on a thread of its own, and waited for.
     #[must_use]
     pub fn score(&self, exchange: &Exchange) -> ScoreOutcome {
         self.score_owned(exchange.clone())
@@ -197,13 +205,16 @@ impl Scorer {
     /// [`score`](Self::score), without a copy.
     #[must_use]
     pub fn score_owned(&self, exchange: Exchange) -> ScoreOutcome {
-        outside_tokio(|| {
-            let mut lent = match self.take() {
-                Ok(lent) => lent,
-                Err(failure) => return ScoreOutcome::Failed(failure),
-            };
-            lent.run(|instance, settings| instance.score(exchange, settings)).unwrap_or_else(ScoreOutcome::Failed)
-        })
+        let scored = self.aside(|| {
+            let mut lent = self.take(self.0.settings.deadline)?;
+            lent.run(|instance, settings| instance.score(exchange, settings))
+        });
+        scored.flatten().unwrap_or_else(ScoreOutcome::Failed)
+    }
+
+    /// Runs what calls the component, where it can be called.
+    fn aside<T: Send>(&self, run: impl FnOnce() -> T + Send) -> Result<T, ScorerFailure> {
+        thread::outside_tokio(self.0.compiled.may_wait(), run)
     }
 
     /// Begins to score an answer that comes in pieces.
@@ -213,9 +224,9 @@ impl Scorer {
     }
 
     /// An instance, waited for where all are at work.
-    fn take(&self) -> Result<Lent, ScorerFailure> {
+    fn take(&self, wait_max: Duration) -> Result<Lent, ScorerFailure> {
         let inner = &self.0;
-        let until = Instant::now() + inner.settings.deadline;
+        let until = Instant::now() + wait_max;
         let mut pool = inner.pool.lock();
         loop {
             if let Some(instance) = pool.idle.pop() {
@@ -230,7 +241,7 @@ impl Scorer {
                 return Ok(lent);
             }
             if inner.returned.wait_until(&mut pool, until).timed_out() {
-                return Err(ScorerFailure::Busy(inner.settings.deadline));
+                return Err(ScorerFailure::Busy(wait_max));
             }
         }
     }
@@ -249,19 +260,28 @@ struct Lent {
 }
 
 impl Lent {
-    /// Calls the instance, which is gone after a fault.
+    /// Calls the instance, which is gone after a fault, and after a panic of the host's.
     fn run<T>(
         &mut self,
         call: impl FnOnce(&mut Instance, &ScorerSettings) -> Result<T, ScorerFailure>,
     ) -> Result<T, ScorerFailure> {
-        let Some(instance) = self.instance.as_mut() else {
+        let Some(mut instance) = self.instance.take() else {
             return Err(ScorerFailure::Trapped("it failed before".to_owned()));
         };
-        let called = call(instance, &self.scorer.0.settings);
-        if called.is_err() {
-            self.instance = None;
+        let called = call(&mut instance, &self.scorer.0.settings);
+        if called.is_ok() {
+            self.instance = Some(instance);
         }
         called
+    }
+
+    /// [`run`](Self::run), where it can be run.
+    fn run_aside<T: Send>(
+        &mut self,
+        call: impl FnOnce(&mut Instance, &ScorerSettings) -> Result<T, ScorerFailure> + Send,
+    ) -> Result<T, ScorerFailure> {
+        let scorer = self.scorer.clone();
+        scorer.aside(|| self.run(call)).flatten()
     }
 }
 
@@ -277,15 +297,4 @@ impl Drop for Lent {
         drop(pool);
         inner.returned.notify_one();
     }
-}
-
-/// Runs what may wait on a thread that tokio doesn't own: WASI's functions wait in a runtime of their own, which can't be
-/// entered from within another.
-fn outside_tokio<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return run();
-    }
-    let joined = std::thread::scope(|scope| scope.spawn(run).join());
-    // The thread's panic is this thread's, as if there had been one thread only.
-    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -1,17 +1,19 @@
 //! Scores an answer that comes in pieces.
 
 use std::fmt;
+use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
 
 use super::exchange::{Body, Exchange, ExchangeHead, ScoreOutcome};
-use super::{Lent, Scorer, outside_tokio};
-
-/// Metadata by which a scorer that takes no streams learns that one broke off.
-const INCOMPLETE: (&str, &str) = ("stream-complete", "false");
+use super::{Lent, Scorer, ScorerFailure};
 
 /// An answer that is being streamed. A scorer that takes streams sees each piece as it passes; for another they are
 /// collected, up to a bound, and it sees them at the end.
+///
+/// Each piece is looked at on the thread that pushes it, which waits, and whose stack must be as [`Scorer::score`] says.
+/// From its first piece to its last the stream holds one of the scorer's instances, however long that is: asynchronous
+/// programs, and those with many streams, use [`Scoring::stream_for`](super::Scoring::stream_for).
 ///
 /// A stream that is dropped is forgotten, and gives no score.
 pub struct ScoreStream {
@@ -31,6 +33,16 @@ enum Kind {
     Done(ScoreOutcome),
 }
 
+impl Kind {
+    fn open(mut lent: Lent, head: &ExchangeHead, content_type: &str) -> Self {
+        match lent.run(|instance, settings| instance.open(head, content_type, settings)) {
+            Ok(Some(answer)) => Self::Streaming { lent, answer },
+            Ok(None) => Self::Done(ScoreOutcome::Abstained("it takes no streams".to_owned())),
+            Err(failure) => Self::Done(ScoreOutcome::Failed(failure)),
+        }
+    }
+}
+
 impl ScoreStream {
     pub(super) fn begin(scorer: &Scorer, head: ExchangeHead, content_type: &str) -> Self {
         if !scorer.is_streaming() {
@@ -38,18 +50,20 @@ impl ScoreStream {
             let exchange = Box::new(Exchange { head, answer });
             return Self { kind: Kind::Collecting { scorer: scorer.clone(), exchange } };
         }
-        let kind = outside_tokio(|| {
-            let mut lent = match scorer.take() {
-                Ok(lent) => lent,
-                Err(failure) => return Kind::Done(ScoreOutcome::Failed(failure)),
-            };
-            match lent.run(|instance, settings| instance.open(&head, content_type, settings)) {
-                Ok(Some(answer)) => Kind::Streaming { lent, answer },
-                Ok(None) => Kind::Done(ScoreOutcome::Abstained("it takes no streams".to_owned())),
-                Err(failure) => Kind::Done(ScoreOutcome::Failed(failure)),
-            }
+        let kind = scorer.aside(|| match scorer.take(scorer.settings().deadline) {
+            Ok(lent) => Kind::open(lent, &head, content_type),
+            Err(failure) => Kind::Done(ScoreOutcome::Failed(failure)),
         });
-        Self { kind }
+        Self { kind: kind.unwrap_or_else(|failure| Kind::Done(ScoreOutcome::Failed(failure))) }
+    }
+
+    /// Begins to score on this thread, which is not tokio's. `None` where no instance is free.
+    pub(super) fn begin_if_free(scorer: &Scorer, head: &ExchangeHead, content_type: &str) -> Option<Self> {
+        match scorer.take(Duration::ZERO) {
+            Ok(lent) => Some(Self { kind: Kind::open(lent, head, content_type) }),
+            Err(ScorerFailure::Busy(_)) => None,
+            Err(failure) => Some(Self { kind: Kind::Done(ScoreOutcome::Failed(failure)) }),
+        }
     }
 
     /// The next piece, in order. A verdict may come before the end: an answer that is worthless already need not be read
@@ -58,7 +72,7 @@ impl ScoreStream {
         match &mut self.kind {
             Kind::Streaming { lent, answer } => {
                 let answer = *answer;
-                let pushed = outside_tokio(|| lent.run(|instance, settings| instance.push(answer, piece, settings)));
+                let pushed = lent.run_aside(|instance, settings| instance.push(answer, piece, settings));
                 match pushed {
                     Ok(None) => {}
                     Ok(Some(outcome)) => {
@@ -69,10 +83,7 @@ impl ScoreStream {
                 }
             }
             Kind::Collecting { scorer, exchange } => {
-                let body = &mut exchange.answer;
-                let room = scorer.settings().answer_bytes_max.saturating_sub(body.bytes.len());
-                body.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
-                body.truncated |= piece.len() > room;
+                exchange.answer.append(piece, scorer.settings().answer_bytes_max);
             }
             Kind::Done(_) => {}
         }
@@ -89,28 +100,20 @@ impl ScoreStream {
         match std::mem::replace(&mut self.kind, done) {
             Kind::Done(outcome) => outcome,
             Kind::Streaming { mut lent, answer } => {
-                let finished =
-                    outside_tokio(|| lent.run(|instance, settings| instance.finish(answer, complete, settings)));
+                let finished = lent.run_aside(|instance, settings| instance.finish(answer, complete, settings));
                 close(&mut lent, answer);
                 finished.unwrap_or_else(ScoreOutcome::Failed)
             }
-            Kind::Collecting { scorer, mut exchange } => {
-                if !complete {
-                    exchange.head.metadata.push((INCOMPLETE.0.to_owned(), INCOMPLETE.1.to_owned()));
-                }
-                scorer.score_owned(*exchange)
-            }
+            Kind::Collecting { scorer, exchange } => scorer.score_owned(exchange.ended(complete)),
         }
     }
 }
 
 /// Lets the guest's resource go; where that fails, the instance goes with it.
 fn close(lent: &mut Lent, answer: ResourceAny) {
-    outside_tokio(|| {
-        if let Err(failure) = lent.run(|instance, settings| instance.close(answer, settings)) {
-            tracing::debug!(%failure, "a stream wasn't closed");
-        }
-    });
+    if let Err(failure) = lent.run_aside(|instance, settings| instance.close(answer, settings)) {
+        tracing::debug!(%failure, "a stream wasn't closed");
+    }
 }
 
 impl Drop for ScoreStream {

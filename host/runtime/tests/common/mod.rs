@@ -97,7 +97,8 @@ const CONFIGURE: &str = r#"
 
 const SCORE: &str = r#"(func (export "softfuse:scorer/scorer@0.1.0#score")
     (param $operation i32) (param i32) (param $model i32) (param i32)
-    (param i32) (param i32) (param $request i32) (param $request_length i32) (param i32) (param i32) (param i32)
+    (param i32) (param i32) (param $request i32) (param $request_length i32) (param i32) (param i32)
+    (param $metadata_length i32)
     (param i32) (param i32) (param $answer i32) (param $answer_length i32) (param $truncated i32) (result i32)"#;
 
 /// A scorer whose `score` has this body.
@@ -108,6 +109,15 @@ pub fn scorer(score: &str) -> Vec<u8> {
 /// A scorer whose `score` has this body, with functions beside it.
 pub fn scorer_with(more: &str, score: &str) -> Vec<u8> {
     let wat = format!("(module {SCORER_BASE} {CONFIGURE} {more} {SCORE} {score}))");
+    component("scorer", "answer-scorer", "", &wat)
+}
+
+/// A scorer whose `configure` has this body, and of whose answers nobody asks.
+pub fn scorer_configured(more: &str, configure: &str) -> Vec<u8> {
+    let configure = format!(
+        r#"(func (export "softfuse:scorer/scorer@0.1.0#configure") (param i32 i32) (result i32) (local $at i32) {configure})"#
+    );
+    let wat = format!("(module {SCORER_BASE} {configure} {more} {SCORE} unreachable))");
     component("scorer", "answer-scorer", "", &wat)
 }
 
