@@ -17,8 +17,9 @@
 //! The logic is one WebAssembly component, the same for every host in every language; this library embeds it. A
 //! [`Registry`] makes [`Breaker`]s, each with a [`Policy`]. A call takes a [`Permit`], or gets a refusal, [`Rejected`];
 //! [`Breaker::call`], [`Breaker::call_async`] and [`Guard`] do that around a function, and [`BreakerLayer`] around a tower
-//! service. [`Scorer`]s, components too, say how good answers are, beside the call ([`Scoring`]) or before the answer is
-//! passed on. What happens comes out as [`Event`]s, Prometheus metrics ([`Registry::metrics_text`]) and `tracing`.
+//! service. [`Scorer`]s, components too, say how good answers are, beside the call ([`Scoring`]), before the answer is
+//! passed on, or as its pieces pass ([`AnswerStream`]). Whoever else judges an answer, at whatever time, says so to the
+//! call's [`Reporter`]. What happens comes out as [`Event`]s, Prometheus metrics ([`Registry::metrics_text`]) and `tracing`.
 
 mod bindings;
 mod breaker;

@@ -432,13 +432,23 @@ async fn a_promised_score_comes_or_is_missing() {
     kept.pop();
     assert_eq!(scores(&breaker), (3, Some(0.0)));
     // Somebody keeps it and reports.
-    guard.call(|permit| Ok(kept.push(permit.reporter())).map(|()| "own")).unwrap();
+    guard
+        .call(|permit| {
+            kept.push(permit.reporter());
+            Ok("own")
+        })
+        .unwrap();
     assert_eq!(scores(&breaker).0, 3);
     assert_eq!(kept[0].report_quality(1.0), late(Effect::Recorded));
     kept.clear();
     assert_eq!(scores(&breaker), (4, Some(0.25)));
     // Somebody says that none will come, twice.
-    guard.call(|permit| Ok(kept.push(permit.reporter())).map(|()| "own")).unwrap();
+    guard
+        .call(|permit| {
+            kept.push(permit.reporter());
+            Ok("own")
+        })
+        .unwrap();
     kept[0].report_missing();
     kept[0].report_missing();
     kept.clear();

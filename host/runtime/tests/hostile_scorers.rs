@@ -238,20 +238,75 @@ fn problems_with_a_configuration_are_bounded() {
     }
 }
 
-/// The threads that the library makes have room for a component's whole stack, whatever the system's default is. A default
-/// holds for a whole process and for good, so this runs itself in another.
+/// Runs a test's body in a process of its own, where what it sets holds for the whole process and for good: `true` there.
+fn in_a_process_of_its_own(name: &str, key: &str, value: &str) -> bool {
+    if std::env::var(key).as_deref() == Ok(value) {
+        return true;
+    }
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads", "1"])
+        .env(key, value)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    false
+}
+
+/// A log that panics, on the threads that score.
+struct PanickingLog;
+
+impl tracing::Subscriber for PanickingLog {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        let thread = std::thread::current();
+        assert!(!thread.name().is_some_and(|name| name.starts_with("softfuse-scorer")), "a log of the user's");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_log_that_panics_ends_no_thread_and_leaves_no_debt() {
+    let name = "a_log_that_panics_ends_no_thread_and_leaves_no_debt";
+    if !in_a_process_of_its_own(name, "SOFTFUSE_TEST", name) {
+        return;
+    }
+    tracing::subscriber::set_global_default(PanickingLog).unwrap();
+    let (_, _, breaker) =
+        common::breaker("require_quality_signal = true\ntrip_on = { quality_below = { threshold = 0.5, window = 2 } }");
+    let scoring = Scoring::start(load(&scorer("unreachable")), ScoringSettings::default()).unwrap();
+    let guard =
+        breaker.guard::<&str, ()>().scored_by(&scoring, |answer| Some(Exchange::of_answer("text/plain", *answer)));
+    for _ in 0..2 {
+        assert_eq!(guard.call(|_| Ok("Paris")), Ok("Paris"));
+    }
+    // Both failures were told of, into the void, and both scores are missing, of which the second opens the circuit.
+    let started = std::time::Instant::now();
+    while breaker.state() != State::Open {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", breaker.status());
+        std::thread::yield_now();
+    }
+}
+
+/// The threads that the library makes have room for a component's whole stack, whatever the system's default is.
 #[test]
 fn a_deep_recursion_ends_at_its_stack_on_the_librarys_threads_too() {
-    const LITTLE: &str = "131072";
-    if std::env::var("RUST_MIN_STACK").as_deref() != Ok(LITTLE) {
-        let name = "a_deep_recursion_ends_at_its_stack_on_the_librarys_threads_too";
-        let run = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--test-threads", "1"])
-            .env("RUST_MIN_STACK", LITTLE)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    let name = "a_deep_recursion_ends_at_its_stack_on_the_librarys_threads_too";
+    if !in_a_process_of_its_own(name, "RUST_MIN_STACK", "131072") {
         return;
     }
     // This thread has the little stack itself, so it only waits for one that hasn't.

@@ -458,6 +458,21 @@ async fn streams_pass_on_many_threads() {
     }
 }
 
+/// Piece by piece, at once or through the threads, a built-in scorer says the same.
+#[tokio::test]
+async fn a_built_in_scorer_takes_streams() {
+    let scorer = Scorer::builtin(&engine(), Builtin::Text, ScorerSettings::default()).unwrap();
+    let scoring = Scoring::start(scorer.clone(), ScoringSettings::default()).unwrap();
+    let pieces = ["The capital of France ", "is Paris, ", "on the river Seine."];
+    let (mut passing, mut here) = (scoring.stream(head(), "text/plain"), scorer.stream(head(), "text/plain"));
+    for piece in pieces {
+        assert_eq!((passing.push(piece.as_bytes()).await, here.push(piece.as_bytes())), (None, None));
+    }
+    let said = passing.finish(true).await;
+    assert!(number(&said) > 0.7, "{said:?}");
+    assert_eq!(said, here.finish(true));
+}
+
 /// Streams that stand still hold so many instances and no more: further ones are collected, and whole answers are scored.
 #[tokio::test]
 async fn idle_streams_hold_up_nobody() {
