@@ -467,8 +467,13 @@ fn a_permit_settled_by_hand_leaves_the_debt_to_whoever_holds_it() {
     assert_eq!(scores(&breaker).0, 0);
     let _ = settled.late.report_missing();
     assert_eq!(scores(&breaker).0, 1);
+    // Whoever asked for a reporter may have given up before the settlement.
+    let mut permit = breaker.permit().unwrap();
+    drop(permit.reporter());
+    permit.settle(pending);
+    assert_eq!(scores(&breaker).0, 2);
     // With a reporter about, the debt is the reporter's, unless it is paid through `late`.
-    for (paid, expected) in [(false, (2, Some(0.0))), (true, (3, Some(0.3)))] {
+    for (paid, expected) in [(false, (3, Some(0.0))), (true, (4, Some(0.225)))] {
         let mut permit = breaker.permit().unwrap();
         let reporter = permit.reporter();
         let settled = permit.settle(pending);

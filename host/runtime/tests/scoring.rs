@@ -316,7 +316,7 @@ fn no_deadline_is_an_hour() {
 /// A hundred answers wait that take ten seconds together; callers don't wait behind them, nor for each other for long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_go_before_what_nobody_waits_for() {
-    let (_, _, breaker) = common::breaker(MISSING_COUNTS);
+    let (registry, _, breaker) = common::breaker(MISSING_COUNTS);
     let settings = ScorerSettings { deadline: Duration::from_millis(100), ..ScorerSettings::default() };
     let scoring = Scoring::start(own(&scorer(ENDLESS), settings), ScoringSettings::default()).unwrap();
     for _ in 0..100 {
@@ -338,6 +338,9 @@ async fn callers_go_before_what_nobody_waits_for() {
     let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(breaker.status().unwrap().totals.successes, 120);
+    // Each waits for a thread as long as the scorer's deadline, so there is no time for all of them.
+    let metrics = registry.metrics_text();
+    assert!(metrics.contains("scorer=\"own\",reason=\"busy\"}"), "{metrics}");
     // What waits is paid when the scoring ends.
     drop((guard, scoring));
     until(&breaker, |breaker| filled(breaker) == 120);

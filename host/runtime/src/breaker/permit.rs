@@ -35,7 +35,7 @@ pub struct Permit {
 /// Who owes the score of an outcome that is settled as pending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Debtor {
-    /// The reporters, if any are about; else whoever gets [`Settled::late`].
+    /// The reporters, if one was ever asked for; else whoever gets [`Settled::late`].
     Holder,
     /// The reporters. Where none is about, it is missing.
     Reporters,
@@ -97,8 +97,9 @@ impl Permit {
         self.score.or_else(|| self.reporter.as_ref()?.reported())
     }
 
-    /// Where others report this call's score: while it is under way, or after it. Where the outcome is settled as pending
-    /// while somebody else holds one, the reporters owe the score: see [`Reporter`].
+    /// Where others report this call's score: while it is under way, or after it. Once one has been asked for, the reporters
+    /// owe the score of an outcome that is settled as pending, and no longer the holder of [`Settled::late`]: see
+    /// [`Reporter`].
     pub fn reporter(&mut self) -> Reporter {
         let (breaker, score) = (&self.breaker, &mut self.score);
         self.reporter.get_or_insert_with(|| Reporter::new(breaker.clone(), score.take())).clone()
@@ -192,7 +193,7 @@ impl Permit {
         let pending = outcome.signal == Signal::Pending && outcome.kind == OutcomeKind::Success;
         let owe = pending
             && match debtor {
-                Debtor::Holder => self.reporter.as_ref().is_some_and(Reporter::is_shared),
+                Debtor::Holder => self.reporter.is_some(),
                 Debtor::Reporters => true,
                 Debtor::Scorer => false,
             };

@@ -111,11 +111,6 @@ impl Reporter {
         }
     }
 
-    /// Whether others hold it too.
-    pub(super) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
     pub(super) fn take(&self) -> Option<Score> {
         match &mut *self.0.phase.lock() {
             Phase::UnderWay(score) => score.take(),
