@@ -76,6 +76,13 @@ fn snapshot_seeds(folder: &Path) -> Result<()> {
         fresh.trip("seed".into(), Some(1_000), 10);
         write_seed(folder, place, "open", 2, &fresh)?;
         let probe = fresh.before_call(2_000).ok().map(|admission| admission.permit).context("a probe")?;
+        let mut owed = fresh.clone();
+        let verdicts = vec![Some("so says the host".to_owned()); known.policy.host_conditions().len()];
+        let outcome = Outcome { signal: Signal::Pending, verdicts: &verdicts, ..Outcome::new(OutcomeKind::Success, 0) };
+        // Whether a verdict fails the probe at once is the policy's matter.
+        let settled = owed.record_outcome(probe, &outcome, 2_000);
+        ensure!(settled.is_ok(), "a probe's outcome was refused: {settled:?}");
+        write_seed(folder, place, "owed", 2, &owed)?;
         // A score that comes before its outcome is kept with the probe.
         let kept = fresh.report_quality(probe, QualityReport::Score(0.5), 2_000);
         ensure!(kept.is_ok(), "a probe's score was refused: {kept:?}");
