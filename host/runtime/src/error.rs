@@ -53,6 +53,23 @@ pub enum ComponentFailure {
     },
 }
 
+impl ComponentFailure {
+    /// A word for it, as in the metric `softfuse_component_failures_total`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Trapped(_) => "trapped",
+            Self::DeadlineExceeded(_) => "deadline",
+            Self::OutOfMemory(_) => "memory",
+            Self::Nonsense(_) => "nonsense",
+            Self::NotStarting(_) => "not-starting",
+            Self::PolicyRefused { .. } => "policy-refused",
+            Self::BreakerRefused { .. } => "breaker-refused",
+            Self::Resting { .. } => "resting",
+        }
+    }
+}
+
 /// Why a component could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -10,8 +10,8 @@ use crate::component::Slot;
 use crate::error::PolicyError;
 use crate::types::{PolicyInfo, PolicyProblem};
 
-/// The longest text that is taken for a policy: 1 MiB, thousands of times what one needs.
-pub const POLICY_BYTES_MAX: usize = 1 << 20;
+/// The longest text that is taken for a policy: 256 KiB, hundreds of times what one needs, and the component's own bound.
+pub const POLICY_BYTES_MAX: usize = 256 << 10;
 
 /// A policy that the breaker component has read and found right. Cheap to clone.
 ///

@@ -239,6 +239,134 @@ fn what_is_remembered_of_retired_ones_is_bounded() {
 }
 
 #[test]
+fn the_bytes_of_retired_ones_are_bounded_too() {
+    let clock = clock();
+    let registry = builder(&clock).build().unwrap();
+    let policy = registry.policy("tenant", TWO_FAILURES).unwrap();
+    let one = {
+        let breaker = registry.breaker("one", &policy).unwrap();
+        fail(&breaker);
+        breaker.snapshot().unwrap().len()
+    };
+    // Room for two, as snapshots of equal states are about equally long.
+    let settings = KeyedSettings { live_max: 1, retired_bytes_max: 2 * one + one / 2, ..KeyedSettings::default() };
+    let family = registry.keyed("tenant", &policy, settings).unwrap();
+    for key in ["a", "b", "c", "d", "e"] {
+        fail(&family.get(key).unwrap());
+    }
+    assert_eq!((family.live(), family.retired()), (1, 2));
+}
+
+/// Users' code runs without the locks: it may use the registry and the family.
+#[test]
+fn conditions_are_made_and_dropped_without_a_lock() {
+    struct Asks(Registry);
+
+    impl Condition for Asks {
+        fn record(&mut self, _: &CallRecord) -> Option<String> {
+            None
+        }
+
+        fn reset(&mut self) {}
+    }
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(self.0.list().len() < 10);
+            for family in self.0.list_keyed() {
+                assert!(family.live() < 10);
+            }
+        }
+    }
+
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let clock = clock();
+        let registry = builder(&clock).build().unwrap();
+        let policy = registry.policy("own", HOSTS_OWN).unwrap();
+        let named = |registry: &Registry| {
+            let asks: Box<dyn Condition> = Box::new(Asks(registry.clone()));
+            Conditions::from([("mine".to_owned(), asks)])
+        };
+        let used = registry.clone();
+        let conditions: Arc<dyn Fn(&str) -> Conditions + Send + Sync> = Arc::new(move |_| {
+            assert!(used.list_keyed().iter().all(|family| family.live() < 10));
+            named(&used)
+        });
+        let settings =
+            KeyedSettings { live_max: 1, retired_max: 1, conditions: Some(conditions), ..Default::default() };
+        let family = registry.keyed("tenant", &policy, settings).unwrap();
+        for key in ["a", "b", "c", "d", "a", "d"] {
+            fail(&family.get(key).unwrap());
+        }
+        assert_eq!((family.live(), family.retired()), (1, 1));
+        // One that isn't wanted, one that is refused, one that goes with its breaker.
+        registry.breaker_with("llm", &policy, named(&registry)).unwrap();
+        registry.breaker_with("llm", &policy, named(&registry)).unwrap();
+        assert!(registry.breaker_with("tenant", &policy, named(&registry)).is_err());
+        let plain = registry.policy("plain", TWO_FAILURES).unwrap();
+        assert!(registry.breaker_with("plain", &plain, named(&registry)).is_err());
+        assert!(registry.remove("llm") && registry.remove("tenant"));
+        drop(family);
+        done.send(()).unwrap();
+    });
+    finished.recv_timeout(Duration::from_secs(60)).expect("no deadlock, and no panic");
+}
+
+#[test]
+fn a_breaker_that_is_forgotten_takes_its_series_along() {
+    let (registry, _, breaker) = breaker(TWO_FAILURES);
+    fail(&breaker);
+    assert!(registry.metrics_text().contains("breaker=\"llm\""));
+    registry.remove("llm");
+    fail(&breaker);
+    assert!(!registry.metrics_text().contains("breaker=\"llm\""));
+    let again = registry.breaker("llm", breaker.policy()).unwrap();
+    fail(&again);
+    assert!(registry.metrics_text().contains("softfuse_call_total{breaker=\"llm\",outcome=\"failure\"} 1"));
+}
+
+#[tokio::test]
+async fn events_can_be_awaited() {
+    let (registry, _, breaker) = breaker(TWO_FAILURES);
+    let events = registry.subscribe();
+    let waiting = tokio::spawn(async move { (events.next_async().await, events.next_async().await) });
+    tokio::task::yield_now().await;
+    breaker.set_operator_state(OperatorState::Disabled).unwrap();
+    drop((breaker, registry));
+    let (first, second) = waiting.await.unwrap();
+    assert!(matches!(first, Some(Event::StateChanged { change, .. }) if change.new == State::Disabled));
+    assert_eq!(second, None);
+}
+
+/// A breaker component runs on its callers' threads, and those of some systems are small: 128 KiB where musl makes them.
+#[test]
+fn a_small_stack_is_enough() {
+    let (registry, clock, _) = breaker(TWO_FAILURES);
+    let deep = |brackets: usize| format!("trip_on = {}{}", "[".repeat(brackets), "]".repeat(brackets));
+    let nested = |depth: usize| {
+        let (open, close) = ("{ any_of = [".repeat(depth), "] }".repeat(depth));
+        format!("trip_on = {open}{{ consecutive_failures = 1 }}{close}")
+    };
+    let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || {
+        for brackets in [10, 100, 1_000, 100_000] {
+            let refused = registry.policy("deep", &deep(brackets)).unwrap_err();
+            assert!(matches!(refused, PolicyError::Invalid { .. }), "{brackets}: {refused}");
+        }
+        let deepest = (1..=200).rev().find_map(|depth| registry.policy("nested", &nested(depth)).ok()).unwrap();
+        let breaker = registry.breaker("deepest", &deepest).unwrap();
+        fail(&breaker);
+        assert_eq!(breaker.state(), State::Open);
+        let (snapshot, status) = (breaker.snapshot().unwrap(), breaker.status().unwrap());
+        assert_eq!(status.conditions.len(), 1);
+        let restored = registry.restore("again", &deepest, Conditions::new(), &snapshot, Duration::ZERO).unwrap();
+        clock.advance(Duration::from_secs(60));
+        restored.permit().unwrap().success();
+    });
+    small.unwrap().join().unwrap();
+}
+
+#[test]
 fn names_of_breakers_and_families_are_one_space() {
     let (registry, family) = family(1, 1);
     let policy = family.overflow().policy().clone();

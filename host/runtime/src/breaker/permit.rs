@@ -104,12 +104,14 @@ impl Permit {
             outcome.signal = Signal::Score(score);
         }
         let shared = &self.breaker.0;
-        shared.meters.settled(outcome.kind, latency.as_secs_f64());
+        let mut tally = shared.meters.tally();
+        tally.settled(outcome.kind, latency);
         if let Signal::Score(score) = outcome.signal
             && !outcome.kind.is_neutral()
         {
-            shared.meters.scored(score.get());
+            tally.scored(score);
         }
+        drop(tally);
         let (effect, change) = match self.raw {
             Some(raw) => shared.record(raw, self.incarnation, outcome, latency, now),
             None => (Effect::Lost, None),
@@ -199,7 +201,7 @@ impl LateScores {
         let score = Score::new(score)?;
         let reported = self.report(wit::QualityReport::Score(score.get()), now);
         if !matches!(reported.0, Effect::Stale | Effect::Lost) {
-            self.breaker.0.meters.scored(score.get());
+            self.breaker.0.meters.tally().scored(score);
         }
         Ok(reported)
     }

@@ -54,7 +54,7 @@ impl Cell {
         self.seat.map_or(0, |seat| seat.incarnation)
     }
 
-    pub(super) fn last_now(&self) -> Time {
+    pub(crate) fn last_now(&self) -> Time {
         Time::from_nanos(self.last_now.load(Ordering::Relaxed))
     }
 }

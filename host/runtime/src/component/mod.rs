@@ -3,12 +3,14 @@
 mod cell;
 mod live;
 mod slot;
+mod slots;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use cell::Cell;
-pub(crate) use slot::{RestSettings, Seated, Slot};
+pub(crate) use slot::{RestSettings, Restored, Seated, Slot};
+pub(crate) use slots::{Slots, replace};
 
 use wasmtime::Store;
 use wasmtime::component::Linker;

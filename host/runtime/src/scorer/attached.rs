@@ -116,7 +116,7 @@ impl Scoring {
     pub(crate) fn reserve(&self, breaker: &Breaker) -> Option<Place> {
         let place = self.reserve_uncounted();
         if place.is_none() {
-            breaker.0.home.metrics.scorer_dropped(&breaker.0.name, self.0.scorer.name());
+            breaker.0.meters.scorer_dropped(self.0.scorer.name());
         }
         place
     }
@@ -186,7 +186,7 @@ impl fmt::Debug for Scoring {
 fn tell(breaker: &Breaker, scorer: &Scorer, outcome: &ScoreOutcome) {
     let ScoreOutcome::Failed(failure) = outcome else { return };
     let home = &breaker.0.home;
-    home.metrics.scorer_failed(&breaker.0.name, scorer.name(), failure);
+    breaker.0.meters.scorer_failed(scorer.name(), failure);
     let event = Event::ScorerFailed {
         breaker: Arc::clone(&breaker.0.name),
         scorer: Arc::clone(scorer.name()),
