@@ -5,7 +5,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use softfuse::OutcomeKind;
+
+use crate::error::Fault;
+use crate::outcome::OutcomeKind;
 
 /// The longest text that is read as a time, a number or an outcome: longer ones are cut for messages and searches.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -81,16 +83,16 @@ fn scalar(raw: &RawValue) -> Scalar {
     }
 }
 
-/// A message that says what was expected, and shows the beginning of what was found.
-pub(crate) fn expected(what: &str, raw: &RawValue) -> String {
+/// Says what was expected, and shows the beginning of what was found.
+pub(crate) fn expected(what: &str, raw: &RawValue) -> Fault {
     const GLANCE_CHARS: usize = 40;
     let glance: String = raw.get().chars().take(GLANCE_CHARS).collect();
     let more = if glance.len() < raw.get().len() { "..." } else { "" };
-    format!("expected {what}, found {glance}{more}")
+    Fault::Unexpected { expected: what.to_owned(), found: format!("{glance}{more}") }
 }
 
 /// A number, or a text that is one.
-pub(crate) fn number(raw: &RawValue, what: &str) -> Result<f64, String> {
+pub(crate) fn number(raw: &RawValue, what: &str) -> Result<f64, Fault> {
     let number = match scalar(raw) {
         Scalar::Number(number) => Some(number),
         Scalar::Text(text) => text.trim().parse().ok(),
@@ -100,7 +102,7 @@ pub(crate) fn number(raw: &RawValue, what: &str) -> Result<f64, String> {
 }
 
 /// An instant, in nanoseconds from whatever origin the log has, and whether it was written as a date.
-pub(crate) fn instant(raw: &RawValue, unit: Unit) -> Result<(i64, bool), String> {
+pub(crate) fn instant(raw: &RawValue, unit: Unit) -> Result<(i64, bool), Fault> {
     let what = format!("a number of {} or a time such as 2026-01-31T12:00:00.5Z", unit.plural());
     let text = match scalar(raw) {
         // As it is written: a double holds the seconds since 1970 to a quarter of a microsecond only.
@@ -152,7 +154,7 @@ fn date(text: &str) -> Option<i128> {
 }
 
 /// A span, in nanoseconds: a number, or a text such as `1.5s` or `250ms`.
-pub(crate) fn span(raw: &RawValue, unit: Unit) -> Result<u64, String> {
+pub(crate) fn span(raw: &RawValue, unit: Unit) -> Result<u64, Fault> {
     let what = format!("a number of {} from 0 to 30 days, or a text such as \"1.5s\"", unit.plural());
     let nanos = match scalar(raw) {
         Scalar::Number(number) => number * unit.nanos(),
@@ -171,7 +173,7 @@ pub(crate) fn span(raw: &RawValue, unit: Unit) -> Result<u64, String> {
 }
 
 /// A text; numbers and truth values as they are written.
-pub(crate) fn text(raw: &RawValue) -> Result<String, String> {
+pub(crate) fn text(raw: &RawValue) -> Result<String, Fault> {
     match scalar(raw) {
         Scalar::Text(text) => Ok(text),
         Scalar::Number(_) | Scalar::Bool(_) => Ok(raw.get().to_owned()),
@@ -185,7 +187,7 @@ pub(crate) fn is_blank(raw: &RawValue) -> bool {
 }
 
 /// How a call ended: an outcome's name, an HTTP status, a truth value, or an exception's name and message.
-pub(crate) fn outcome(raw: &RawValue, unit: Unit) -> Result<OutcomeKind, String> {
+pub(crate) fn outcome(raw: &RawValue, unit: Unit) -> Result<OutcomeKind, Fault> {
     match scalar(raw) {
         Scalar::Bool(value) => {
             Ok(if value == (unit == Unit::Failed) { OutcomeKind::Error } else { OutcomeKind::Success })
@@ -205,7 +207,7 @@ pub(crate) fn outcome(raw: &RawValue, unit: Unit) -> Result<OutcomeKind, String>
 }
 
 /// What an outcome's own field may say in the trace's own format, where a wrong word must not become an error.
-pub(crate) fn own_outcome(raw: &RawValue) -> Result<OutcomeKind, String> {
+pub(crate) fn own_outcome(raw: &RawValue) -> Result<OutcomeKind, Fault> {
     let found = match scalar(raw) {
         Scalar::Text(text) => OutcomeKind::ALL.into_iter().find(|kind| kind.as_str() == text),
         _ => None,
@@ -357,6 +359,6 @@ mod tests {
             assert!(outcome(&raw(text), Unit::Default).is_err(), "{text}");
         }
         assert_eq!(own_outcome(&raw("\"timeout\"")).unwrap(), Timeout);
-        assert!(own_outcome(&raw("\"Timeout\"")).unwrap_err().contains("one of success, error, timeout"));
+        assert!(own_outcome(&raw("\"Timeout\"")).unwrap_err().to_string().contains("one of success, error, timeout"));
     }
 }

@@ -4,15 +4,20 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use super::call::Call;
+use crate::call::Call;
 
 /// How many lines are held back to be put in order.
-pub(crate) const REORDERED_LINES_MAX: usize = 4_096;
+pub const REORDERED_LINES_MAX: usize = 4_096;
+/// How many bytes of calls are held back, however few lines that are: 64 MiB, sixteen times what 4,096 calls with a
+/// kilobyte of verdicts each take.
+pub const REORDERED_BYTES_MAX: usize = 64 << 20;
 
 /// Calls that wait for those that began before them.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     waiting: BinaryHeap<Reverse<Waiting>>,
+    /// Of the calls that wait.
+    bytes: usize,
     last_at: Option<i64>,
 }
 
@@ -20,25 +25,38 @@ pub(crate) struct Order {
 struct Waiting(Call);
 
 impl Order {
-    /// Takes a call, and gives back the one whose turn it is, if any.
+    /// Takes a call.
     ///
     /// # Errors
     /// Where the call began before one that was given back: by how many nanoseconds.
-    pub(crate) fn push(&mut self, call: Call) -> Result<Option<Call>, u64> {
+    pub(crate) fn push(&mut self, call: Call) -> Result<(), u64> {
         if let Some(last) = self.last_at
             && call.at < last
         {
             return Err(last.abs_diff(call.at));
         }
+        self.bytes += call.bytes();
         self.waiting.push(Reverse(Waiting(call)));
-        Ok(if self.waiting.len() > REORDERED_LINES_MAX { self.pop() } else { None })
+        Ok(())
+    }
+
+    /// The call whose turn it is, where more wait than may.
+    pub(crate) fn due(&mut self) -> Option<Call> {
+        let full = self.waiting.len() > REORDERED_LINES_MAX || self.bytes > REORDERED_BYTES_MAX;
+        if full { self.pop() } else { None }
     }
 
     /// The call whose turn it is, when no more lines come.
     pub(crate) fn pop(&mut self) -> Option<Call> {
         let Reverse(Waiting(call)) = self.waiting.pop()?;
+        self.bytes -= call.bytes();
         self.last_at = Some(call.at);
         Some(call)
+    }
+
+    /// How many calls wait, and how many bytes they take.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.waiting.len(), self.bytes)
     }
 }
 
@@ -71,7 +89,7 @@ impl Ord for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use softfuse::OutcomeKind;
+    use crate::outcome::OutcomeKind;
 
     fn call(line: u64, at: i64) -> Call {
         Call {
@@ -93,7 +111,8 @@ mod tests {
         let mut given = Vec::new();
         for line in 0..count {
             // Pairs are swapped.
-            given.extend(order.push(call(line as u64, line ^ 1)).unwrap().map(|call| call.at));
+            order.push(call(line as u64, line ^ 1)).unwrap();
+            given.extend(order.due().map(|call| call.at));
         }
         assert_eq!(order.push(call(count as u64, 7)), Err((given.len() - 1 - 7) as u64));
         given.extend(std::iter::from_fn(|| order.pop()).map(|call| call.at));
@@ -104,8 +123,26 @@ mod tests {
     fn keeps_the_lines_order_at_one_instant() {
         let mut order = Order::default();
         for line in [3, 1, 2] {
-            assert_eq!(order.push(call(line, 5)), Ok(None));
+            assert_eq!(order.push(call(line, 5)), Ok(()));
+            assert_eq!(order.due(), None);
         }
         assert_eq!(std::iter::from_fn(|| order.pop()).map(|call| call.line).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn large_calls_wait_in_smaller_numbers() {
+        let mut order = Order::default();
+        let reason = "x".repeat(REORDERED_BYTES_MAX / 4);
+        for line in 0..10 {
+            let verdicts = vec![("drift".to_owned(), Some(reason.clone()))];
+            order.push(Call { verdicts, ..call(line, line as i64) }).unwrap();
+            while let Some(call) = order.due() {
+                assert!(call.line + 3 <= line);
+            }
+            let (lines, bytes) = order.held();
+            assert!(lines <= 3 && bytes <= REORDERED_BYTES_MAX, "{lines} lines, {bytes} bytes");
+        }
+        while order.pop().is_some() {}
+        assert_eq!(order.held(), (0, 0));
     }
 }

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The keys of a JSON object with their values' text.
 #[derive(Debug)]
-pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A key, borrowed from the line where it has no escapes in it.
 struct Key<'a>(Cow<'a, str>);
@@ -63,13 +63,14 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Where it isn't one JSON object.
-    pub(crate) fn parse(line: &'a [u8]) -> serde_json::Result<Self> {
+    pub fn parse(line: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(line)
     }
 
     /// The value at a dotted path, as in `response.usage.total` or `choices.0.text`. A key may itself have dots in it:
     /// the longest that exists is taken. None also where the value is `null`.
-    pub(crate) fn find(&self, path: &str) -> Option<&'a RawValue> {
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<&'a RawValue> {
         let found = self.find_or_null(path)?;
         (found.get() != "null").then_some(found)
     }
@@ -98,13 +99,49 @@ fn descend<'a>(value: &'a RawValue, path: &str) -> Option<&'a RawValue> {
         Some(b'[') => {
             let (index, rest) = path.split_once('.').map_or((path, None), |(index, rest)| (index, Some(rest)));
             let index: usize = index.parse().ok()?;
-            let item = *serde_json::from_str::<Vec<&'a RawValue>>(value.get()).ok()?.get(index)?;
+            let item = Nth(index).of(value)?;
             match rest {
                 Some(rest) => descend(item, rest),
                 None => Some(item),
             }
         }
         _ => None,
+    }
+}
+
+/// Finds one item of an array, without a place for all others: there may be millions.
+struct Nth(usize);
+
+impl Nth {
+    fn of(self, array: &RawValue) -> Option<&RawValue> {
+        self.deserialize(&mut serde_json::Deserializer::from_str(array.get())).ok()?
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Nth {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nth {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        for _ in 0..self.0 {
+            if items.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let found = items.next_element::<&'de RawValue>()?;
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(found)
     }
 }
 
@@ -122,6 +159,8 @@ mod tests {
         assert_eq!(find("a.b.1.c"), Some("\"x\""));
         assert_eq!(find("a.b.0"), Some("1"));
         assert_eq!(find("a.b.2"), None);
+        assert_eq!(find("a.b.18446744073709551615"), None);
+        assert_eq!(find("a.b.18446744073709551616"), None);
         assert_eq!(find("a.n"), None, "null is nothing");
         assert_eq!(find("gen_ai.usage.total.all"), Some("3"));
         assert_eq!(find("key"), Some("true"), "escapes are read");

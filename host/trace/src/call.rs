@@ -2,73 +2,84 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use softfuse::OutcomeKind;
 
-use super::fields::Fields;
-use super::mapping::{Field, Mapping, Rule};
-use super::value;
+use crate::error::{Fault, LineProblem};
+use crate::fields::Fields;
+use crate::mapping::{Field, Mapping, Rule};
+use crate::outcome::OutcomeKind;
+use crate::value;
 
 /// The most late scores that one line may have.
-const LATE_SCORES_MAX: usize = 1_000;
-/// The most verdicts that one line may have.
-const VERDICTS_MAX: usize = 256;
+pub const LATE_SCORES_MAX: usize = 1_000;
+/// The most verdicts that one line may have: as many as a policy may have conditions.
+pub const VERDICTS_MAX: usize = 256;
 /// The largest magnitude that a score may have: the contract's bound.
-const SCORE_MAX: f64 = 1e6;
+pub const SCORE_MAX: f64 = 1e6;
 
 /// A call of the trace.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Call {
+pub struct Call {
     /// The line that it stands in, from 1.
-    pub(crate) line: u64,
-    /// When it began, in nanoseconds from the log's own origin.
-    pub(crate) at: i64,
-    /// How long it took, in nanoseconds.
-    pub(crate) latency: u64,
-    pub(crate) kind: OutcomeKind,
-    pub(crate) score: Option<f64>,
-    pub(crate) late_scores: Vec<LateScore>,
-    /// In nanoseconds.
-    pub(crate) retry_after: Option<u64>,
-    /// The verdicts of the host's own conditions, by name.
-    pub(crate) verdicts: Vec<(String, Option<String>)>,
+    pub line: u64,
+    /// When it began, in nanoseconds from the log's own origin; within 146 years of it.
+    pub at: i64,
+    /// How long it took, in nanoseconds: at most 30 days, but where the end was given in its place.
+    pub latency: u64,
+    /// How it ended.
+    pub kind: OutcomeKind,
+    /// The answer's quality, of at most [`SCORE_MAX`] in magnitude.
+    pub score: Option<f64>,
+    /// Scores that came later, at most [`LATE_SCORES_MAX`].
+    pub late_scores: Vec<LateScore>,
+    /// How long the service asked not to be called, in nanoseconds, at most 30 days.
+    pub retry_after: Option<u64>,
+    /// The verdicts of the host's own conditions, by name, at most [`VERDICTS_MAX`]: for one that held, its reason.
+    pub verdicts: Vec<(String, Option<String>)>,
+}
+
+impl Call {
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let verdict = |(name, reason): &(String, Option<String>)| {
+            size_of::<(String, Option<String>)>() + name.len() + reason.as_ref().map_or(0, String::len)
+        };
+        let lists = size_of_val(&*self.late_scores) + self.verdicts.iter().map(verdict).sum::<usize>();
+        size_of::<Self>() + lists
+    }
 }
 
 /// A score that came after the call had ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct LateScore {
+pub struct LateScore {
     /// Nanoseconds from the end of the call.
-    pub(crate) after: u64,
-    pub(crate) score: f64,
+    pub after: u64,
+    /// Of at most [`SCORE_MAX`] in magnitude.
+    pub score: f64,
 }
 
 /// What a scorer may look at, as it stands in the line.
 #[derive(Debug)]
-pub(crate) struct Exchange<'a> {
-    pub(crate) operation: String,
-    pub(crate) model: String,
-    pub(crate) request: Option<&'a RawValue>,
-    pub(crate) response: &'a RawValue,
+pub struct Exchange<'a> {
+    /// What was asked for, as in `chat`; empty where the line doesn't say.
+    pub operation: String,
+    /// Who was asked; empty where the line doesn't say.
+    pub model: String,
+    /// What was asked, as JSON.
+    pub request: Option<&'a RawValue>,
+    /// The answer, as JSON.
+    pub response: &'a RawValue,
 }
 
 /// What a line holds.
 #[derive(Debug)]
-pub(crate) struct Parsed<'a> {
-    pub(crate) call: Call,
+pub struct Parsed<'a> {
+    /// The call.
+    pub call: Call,
     /// None for lines without a response.
-    pub(crate) exchange: Option<Exchange<'a>>,
+    pub exchange: Option<Exchange<'a>>,
     /// The time was written as a date, so it is shown as one.
-    pub(crate) dated: bool,
-}
-
-/// Something wrong with a line.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LineProblem {
-    /// From 1; 0 where the line as a whole is meant.
-    pub(crate) column: usize,
-    /// The field, and where it was looked for; empty where the line is no JSON.
-    pub(crate) field: String,
-    /// What is wrong and what would be right.
-    pub(crate) message: String,
+    pub dated: bool,
 }
 
 /// Reads a line.
@@ -99,7 +110,9 @@ fn no_json(error: &serde_json::Error) -> LineProblem {
     let text = error.to_string();
     // The line is one line to the parser, so what it says of lines would only mislead.
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    LineProblem { column: error.column(), field: String::new(), message: format!("this is no JSON object: {text}") }
+    // Where the line isn't the place, the parser says column 0.
+    let column = Some(error.column()).filter(|column| *column > 0);
+    LineProblem { column, ..Fault::NoObject(text.to_owned()).into() }
 }
 
 struct Reader<'a, 'm> {
@@ -112,16 +125,16 @@ impl<'a> Reader<'a, '_> {
     fn take<T>(
         &mut self,
         field: Field,
-        read: impl FnOnce(&'a RawValue, &Rule) -> Result<T, String>,
+        read: impl FnOnce(&'a RawValue, &Rule) -> Result<T, Fault>,
     ) -> Result<Option<T>, LineProblem> {
         let rule = self.mapping.rule(field);
         // Of several paths the first that says something counts; a lone one may be blank, which its reader judges.
-        let alone = rule.paths.len() == 1;
-        let found = rule.paths.iter().find_map(|path| {
+        let alone = rule.paths.0.len() == 1;
+        let found = rule.paths.0.iter().find_map(|path| {
             self.fields.find(path).filter(|raw| alone || !value::is_blank(raw)).map(|raw| (raw, path))
         });
         let Some((raw, path)) = found else { return Ok(None) };
-        let value = read(raw, rule).map_err(|message| problem(field, path, message))?;
+        let value = read(raw, rule).map_err(|fault| LineProblem::at(field, path, fault))?;
         self.mapping.saw(field);
         Ok(Some(value))
     }
@@ -130,19 +143,14 @@ impl<'a> Reader<'a, '_> {
     fn need<T>(
         &mut self,
         field: Field,
-        read: impl FnOnce(&'a RawValue, &Rule) -> Result<T, String>,
+        read: impl FnOnce(&'a RawValue, &Rule) -> Result<T, Fault>,
     ) -> Result<T, LineProblem> {
         self.take(field, read)?.ok_or_else(|| self.missing(field))
     }
 
     fn missing(&self, field: Field) -> LineProblem {
         let rule = self.mapping.rule(field);
-        let message = if rule.mapped {
-            format!("the line has no {rule}")
-        } else {
-            format!("the field is missing (a log with other names is read by --map {}=PATH)", field.name())
-        };
-        LineProblem { column: 0, field: field.name().to_owned(), message }
+        LineProblem::of(field, Fault::Missing(rule.mapped.then(|| rule.paths.clone())))
     }
 
     /// A latency, or the time between the beginning and the end.
@@ -152,7 +160,7 @@ impl<'a> Reader<'a, '_> {
         }
         match self.take(Field::End, |raw, rule| value::instant(raw, rule.unit))? {
             Some((end, _)) if end >= at => Ok(end.abs_diff(at)),
-            Some(_) => Err(problem(Field::End, Field::End.name(), "the call ends before it begins".to_owned())),
+            Some(_) => Err(LineProblem::of(Field::End, Fault::EndsBeforeBeginning)),
             None if self.mapping.rule(Field::End).mapped => Err(self.missing(Field::End)),
             None => Err(self.missing(Field::Latency)),
         }
@@ -171,19 +179,13 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn problem(field: Field, path: &str, message: String) -> LineProblem {
-    let name = field.name();
-    let field = if name == path { name.to_owned() } else { format!("{name} ({path})") };
-    LineProblem { column: 0, field, message }
-}
-
-fn score(raw: &RawValue) -> Result<f64, String> {
+fn score(raw: &RawValue) -> Result<f64, Fault> {
     const WHAT: &str = "a number of at most 1000000 in magnitude, usually between 0 and 1";
     let score = value::number(raw, WHAT)?;
     if score.abs() <= SCORE_MAX { Ok(score) } else { Err(value::expected(WHAT, raw)) }
 }
 
-fn late_scores(raw: &RawValue) -> Result<Vec<LateScore>, String> {
+fn late_scores(raw: &RawValue) -> Result<Vec<LateScore>, Fault> {
     #[derive(Deserialize)]
     struct Late<'a> {
         #[serde(borrow)]
@@ -194,7 +196,7 @@ fn late_scores(raw: &RawValue) -> Result<Vec<LateScore>, String> {
     const WHAT: &str = "a list such as [{\"after_ms\": 2000, \"score\": 0.4}]";
     let list: Vec<Late<'_>> = serde_json::from_str(raw.get()).map_err(|_| value::expected(WHAT, raw))?;
     if list.len() > LATE_SCORES_MAX {
-        return Err(format!("{} late scores, and a call may have {LATE_SCORES_MAX}", list.len()));
+        return Err(Fault::TooMany { what: "late scores", found: list.len(), most: LATE_SCORES_MAX });
     }
     let read = |late: &Late<'_>| {
         Ok(LateScore { after: value::span(late.after_ms, value::Unit::Milliseconds)?, score: score(late.score)? })
@@ -202,12 +204,12 @@ fn late_scores(raw: &RawValue) -> Result<Vec<LateScore>, String> {
     list.iter().map(read).collect()
 }
 
-fn verdicts(raw: &RawValue) -> Result<Vec<(String, Option<String>)>, String> {
+fn verdicts(raw: &RawValue) -> Result<Vec<(String, Option<String>)>, Fault> {
     const WHAT: &str = "an object such as {\"my_condition\": null, \"other\": \"its reason\"}";
     let fields: std::collections::BTreeMap<String, Option<String>> =
         serde_json::from_str(raw.get()).map_err(|_| value::expected(WHAT, raw))?;
     if fields.len() > VERDICTS_MAX {
-        return Err(format!("{} verdicts, and a call may have {VERDICTS_MAX}", fields.len()));
+        return Err(Fault::TooMany { what: "verdicts", found: fields.len(), most: VERDICTS_MAX });
     }
     Ok(fields.into_iter().collect())
 }
