@@ -1,7 +1,9 @@
 //! Writes the seeds of the corpora into `fuzz/corpus`: the example policies and those of the shared vectors, snapshots of
-//! breakers in every state, and random histories. Run it again when the snapshots' format changes.
+//! breakers in every state, random histories, and traces of every kind. Run it again when the snapshots' format changes.
 //!
 //! `cargo run -p softfuse-corpora --example seed`
+
+mod traces;
 
 use anyhow::{Context, Result, ensure};
 use softfuse_core::{Breaker, OperatorState, Outcome, OutcomeKind, QualityReport, Signal};
@@ -26,7 +28,7 @@ fn main() -> Result<()> {
         bytes[0] = (seed % u64::from(policies::count())) as u8;
         fs::write(history.join(format!("seed-{seed:02}")), bytes)?;
     }
-    Ok(())
+    traces::write(&folder(corpus.join("trace"))?)
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf> {
