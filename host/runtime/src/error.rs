@@ -200,6 +200,21 @@ pub enum RegistryError {
         /// The bound.
         max: usize,
     },
+    /// The component would have no room for the breakers, were all their windows full.
+    #[error(
+        "no room for `{name}`: {breakers} breakers with full windows take up to {bytes} bytes of the component's memory, and may \
+         have {bytes_max}; raise `component_memory_bytes_max` or `component_instances`, or have fewer or smaller ones"
+    )]
+    NoRoom {
+        /// The name that was asked for.
+        name: Arc<str>,
+        /// The named breakers and this one, or those that a keyed family may have at work.
+        breakers: usize,
+        /// What their windows take when they are full.
+        bytes: u64,
+        /// What they may take in all instances together.
+        bytes_max: u64,
+    },
     /// A keyed family, or a breaker that was to be restored, has a name that is taken.
     #[error("the name `{0}` is taken")]
     NameTaken(Arc<str>),

@@ -45,6 +45,7 @@ impl Policy {
                     host_conditions: info.host_conditions,
                     uses_scores: info.uses_scores,
                     require_quality_signal: info.require_quality_signal,
+                    breaker_bytes: info.breaker_bytes,
                 };
                 Ok(Self(Arc::new(Inner { uid, text: text.into(), source_name: source_name.into(), info })))
             }

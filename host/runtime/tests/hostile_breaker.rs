@@ -192,7 +192,7 @@ fn a_component_that_no_longer_starts_rests_for_longer_each_time() {
     let breaker = registry.breaker("llm", &policy).unwrap();
     let starved = builder(&clock)
         .component_instances(1)
-        .component_memory_bytes_max(1)
+        .component_memory_bytes_max(64 << 10)
         .component_rest(1, 60 * second, second, 4 * second)
         .failure_mode(FailureMode::Closed)
         .build()

@@ -257,6 +257,37 @@ fn the_bytes_of_retired_ones_are_bounded_too() {
     assert_eq!((family.live(), family.retired()), (1, 2));
 }
 
+/// What would run out of memory one day is refused at once, with the numbers.
+#[test]
+fn breakers_for_which_there_is_no_room_are_refused() {
+    let clock = clock();
+    let registry = builder(&clock).component_memory_bytes_max(16 << 20).component_instances(2).build().unwrap();
+    let large = "trip_on = { quality_below = { threshold = 0.7, window = 100_000 } }";
+    let policy = registry.policy("large", large).unwrap();
+    let each = policy.info().breaker_bytes;
+    assert!((800_000..810_000).contains(&each), "{each}");
+    let settings = |live_max| KeyedSettings { live_max, ..KeyedSettings::default() };
+    match registry.keyed("tenant", &policy, settings(100)) {
+        Err(error @ RegistryError::NoRoom { breakers: 101, bytes_max: 29_360_128, .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(&(101 * each).to_string()) && text.contains("component_memory_bytes_max"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // As many as there is room for, with their windows filled.
+    let family = registry.keyed("tenant", &policy, settings(35)).unwrap();
+    for key in 0..35 {
+        let breaker = family.get(&key.to_string()).unwrap();
+        assert_eq!(breaker.permit().unwrap().success().effect, Effect::Recorded);
+    }
+    assert_eq!(family.live(), 35);
+    // The named ones have as much again, and a family takes nothing of it.
+    for number in 0..36 {
+        registry.breaker(&number.to_string(), &policy).unwrap();
+    }
+    assert!(matches!(registry.breaker("more", &policy), Err(RegistryError::NoRoom { breakers: 38, .. })));
+}
+
 /// Users' code runs without the locks: it may use the registry and the family.
 #[test]
 fn conditions_are_made_and_dropped_without_a_lock() {

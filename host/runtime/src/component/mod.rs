@@ -27,6 +27,15 @@ pub(crate) struct Bounds {
     pub(crate) memory_bytes_max: usize,
 }
 
+impl Bounds {
+    /// What breakers' windows may have of it: an eighth is left for the component itself, trips' reasons and snapshots on
+    /// their way out.
+    pub(crate) fn windows_bytes_max(self) -> u64 {
+        let bytes = self.memory_bytes_max as u64;
+        bytes - bytes / 8
+    }
+}
+
 /// Compiled code, its imports and exports checked.
 #[derive(Clone)]
 pub(crate) struct BreakerComponent {
@@ -88,6 +97,10 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    pub(super) fn bounds(&self) -> Bounds {
+        self.component.bounds
+    }
+
     /// Calls the component, for at most its deadline.
     pub(crate) fn call<T>(
         &mut self,

@@ -145,7 +145,7 @@ impl Slot {
             policy: cell.policy.clone(),
             last_now: Arc::clone(&cell.last_now),
         };
-        live.seated.insert(cell.uid, entry);
+        live.seat(cell.uid, entry);
         let restored = (came_back || (cell.saved.is_some() && !from_snapshot)).then(|| {
             self.meters.records_lost.fetch_add(cell.unsaved, Ordering::Relaxed);
             Restored { records_lost: cell.unsaved, from_snapshot }
@@ -257,7 +257,7 @@ impl Slot {
         let Some(seat) = cell.seat.take() else { return };
         let incarnation = inner.incarnation;
         let Some(live) = inner.live.as_mut() else { return };
-        let id = match live.seated.remove(&cell.uid) {
+        let id = match live.leave(cell.uid) {
             Some(seated) => seated.id,
             None if seat.incarnation == incarnation => seat.id,
             None => return,

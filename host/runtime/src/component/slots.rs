@@ -2,16 +2,22 @@
 //! without meeting, and an instance that fails takes none with it but those that sit there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::live::Replaced;
 use super::slot::{RestSettings, Slot};
-use super::{BreakerComponent, Cell};
+use super::{Bounds, BreakerComponent, Cell};
 use crate::clock::Clock;
 use crate::error::ComponentFailure;
 use crate::metrics::ComponentMeters;
+use crate::policy::Policy;
 
 /// Instances, each made when the first breaker takes its seat there.
-pub(crate) struct Slots(Box<[Slot]>);
+pub(crate) struct Slots {
+    slots: Box<[Slot]>,
+    /// How many places were given: breakers are spread in turn.
+    given: AtomicUsize,
+}
 
 impl Slots {
     pub(crate) fn new(
@@ -22,17 +28,28 @@ impl Slots {
         meters: &Arc<ComponentMeters>,
     ) -> Self {
         let slot = |_| Slot::new(component.clone(), Arc::clone(clock), rest, Arc::clone(meters));
-        Self((0..instances.max(1)).map(slot).collect())
+        Self { slots: (0..instances.max(1)).map(slot).collect(), given: AtomicUsize::new(0) }
+    }
+
+    /// A place for a breaker.
+    pub(crate) fn place(&self, name: Arc<str>, policy: Policy, salt: u64) -> Cell {
+        let slot = self.given.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        Cell::new(slot, name, policy, salt)
     }
 
     /// Where a breaker sits.
     pub(crate) fn of(&self, cell: &Cell) -> &Slot {
-        &self.0[(cell.uid % self.0.len() as u64) as usize]
+        &self.slots[cell.slot]
     }
 
     /// One of them, for what any can answer.
     pub(crate) fn any(&self) -> &Slot {
-        &self.0[0]
+        &self.slots[0]
+    }
+
+    /// Bytes that breakers' windows may have in all of them together.
+    pub(crate) fn windows_bytes_max(&self, bounds: Bounds) -> u64 {
+        bounds.windows_bytes_max() * self.slots.len() as u64
     }
 }
 
@@ -49,7 +66,7 @@ pub(crate) fn replace<'a>(
     drop(component.instantiate()?);
     let mut replaced = Replaced::default();
     let mut prepared = Vec::new();
-    for slot in homes.into_iter().flat_map(|slots| &slots.0) {
+    for slot in homes.into_iter().flat_map(|home| &home.slots) {
         prepared.push(slot.prepare(component, &mut replaced)?);
     }
     for slot in prepared {

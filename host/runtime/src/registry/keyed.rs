@@ -6,9 +6,7 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::next_uid;
 use crate::breaker::{Breaker, Home};
-use crate::component::Cell;
 use crate::condition::{Conditions, Held};
 use crate::error::RegistryError;
 use crate::metrics::BreakerMeters;
@@ -21,7 +19,7 @@ const RETIRE_LOOKS_MAX: usize = 1024;
 
 /// How a keyed family is bounded.
 pub struct KeyedSettings {
-    /// Breakers at work at most. Default 10,000. When a further one is wanted, the closed one that wasn't used for longest
+    /// Breakers at work at most. Default 10,000. The component must have room for as many with full windows. When a further one is wanted, the closed one that wasn't used for longest
     /// retires; one that isn't closed, or that somebody holds, never does. If none can, the overflow breaker serves.
     pub live_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
@@ -99,7 +97,7 @@ impl Keyed {
     ) -> Self {
         let name: Arc<str> = name.into();
         let meters = home.metrics.keyed(&name);
-        let cell = Cell::new(next_uid(), Arc::clone(&name), policy.clone(), salt);
+        let cell = home.slots.place(Arc::clone(&name), policy.clone(), salt);
         let overflow = Breaker::new(home, cell, conditions, Arc::clone(&meters));
         let keys = Keys { live: LruCache::unbounded(), retired: LruCache::unbounded(), retired_bytes: 0 };
         let (home, policy, keys) = (Arc::clone(home), policy.clone(), Mutex::new(keys));
@@ -172,7 +170,7 @@ impl Keyed {
 
     fn make(&self, key: &str, saved: Option<(Arc<[u8]>, Time)>, conditions: Held, trip_count: u64) -> Breaker {
         let name: Arc<str> = format!("{}/{key}", self.0.name).into();
-        let mut cell = Cell::new(next_uid(), name, self.0.policy.clone(), self.0.salt);
+        let mut cell = self.0.home.slots.place(name, self.0.policy.clone(), self.0.salt);
         if let Some((snapshot, at)) = saved {
             cell.set_saved(snapshot, at);
         }

@@ -6,7 +6,6 @@ mod keyed;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ pub use keyed::{Keyed, KeyedSettings};
 
 use crate::breaker::{Breaker, Home};
 use crate::clock::Clock;
-use crate::component::{self, BreakerComponent, Cell, RestSettings, Slots};
+use crate::component::{self, Bounds, BreakerComponent, RestSettings, Slots};
 use crate::condition::{Conditions, Held};
 use crate::engine::{Engine, read_component};
 use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError};
@@ -37,6 +36,7 @@ struct Inner {
     engine: Engine,
     home: Arc<Home>,
     salt: u64,
+    bounds: Bounds,
     making: Mutex<Making>,
     breakers: Mutex<BTreeMap<Arc<str>, Entry>>,
 }
@@ -106,8 +106,9 @@ impl Registry {
     }
 
     fn from_parts(engine: Engine, home: Home, making: Making, salt: u64) -> Self {
+        let bounds = making.component.bounds();
         let (making, breakers) = (Mutex::new(making), Mutex::default());
-        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, making, breakers }))
+        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, bounds, making, breakers }))
     }
 
     /// What its components run on: scorers may share it.
@@ -241,7 +242,13 @@ impl Registry {
         if breakers.len() >= BREAKERS_MAX {
             return Err(RegistryError::TooMany { name, max: BREAKERS_MAX });
         }
-        let mut cell = Cell::new(next_uid(), Arc::clone(&name), policy.clone(), self.0.salt);
+        let named = breakers.values().filter_map(|entry| match entry {
+            Entry::Breaker(breaker) => Some(breaker.policy().info().breaker_bytes),
+            Entry::Keyed(_) => None,
+        });
+        let bytes = named.fold(policy.info().breaker_bytes, u64::saturating_add);
+        check_room(&name, breakers.len() + 1, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
+        let mut cell = self.0.home.slots.place(Arc::clone(&name), policy.clone(), self.0.salt);
         if let Some((bytes, at)) = saved {
             cell.set_saved(bytes, at);
         }
@@ -267,6 +274,9 @@ impl Registry {
         }
         // Made without the lock, since conditions are the host's own code.
         let conditions = settings.make_conditions(name, policy)?;
+        let breakers = settings.live_max.saturating_add(1);
+        let bytes = policy.info().breaker_bytes.saturating_mul(breakers as u64);
+        check_room(&name.into(), breakers, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
         let home = self.0.making.lock().family_home(&self.0.home);
         let mut breakers = self.0.breakers.lock();
         // Another thread may have been first.
@@ -364,7 +374,7 @@ impl Registry {
     pub fn replace_component(&self, source_name: &str, bytes: &[u8]) -> Result<ReplaceReport, ReplaceError> {
         // Held meanwhile, so that no family is made of the old one while the others change over.
         let mut making = self.0.making.lock();
-        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, making.component.bounds())?;
+        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, self.0.bounds)?;
         let families: Vec<Arc<Home>> = making.families.iter().filter_map(Weak::upgrade).collect();
         let homes = families.iter().chain([&self.0.home]).map(|home| &home.slots);
         let replaced = component::replace(homes, &component)?;
@@ -401,8 +411,10 @@ fn same_policy(breaker: Breaker, policy: &Policy) -> Result<Breaker, RegistryErr
     })
 }
 
-/// A number for a breaker that none had before.
-fn next_uid() -> u64 {
-    static UIDS: AtomicU64 = AtomicU64::new(1);
-    UIDS.fetch_add(1, Ordering::Relaxed)
+/// Whether the component has room for breakers whose windows are full.
+fn check_room(name: &Arc<str>, breakers: usize, bytes: u64, bytes_max: u64) -> Result<(), RegistryError> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(RegistryError::NoRoom { name: Arc::clone(name), breakers, bytes, bytes_max })
 }
