@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Making, Registry};
+use super::Registry;
+use super::making::Making;
 use crate::breaker::{FailureMode, Home};
 use crate::clock::{Clock, SystemClock};
 use crate::component::{Bounds, BreakerComponent, RestSettings};

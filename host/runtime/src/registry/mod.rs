@@ -2,6 +2,7 @@
 
 mod builder;
 mod keyed;
+mod making;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,15 +14,14 @@ use parking_lot::Mutex;
 
 pub use builder::RegistryBuilder;
 pub use keyed::{Keyed, KeyedSettings};
+use making::{Making, check_room};
 
 use crate::breaker::{Breaker, Home};
-use crate::clock::Clock;
-use crate::component::{self, Bounds, BreakerComponent, RestSettings, Slots};
+use crate::component::{self, Bounds, BreakerComponent};
 use crate::condition::{Conditions, Held};
 use crate::engine::{Engine, read_component};
 use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError};
 use crate::events::Subscription;
-use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::types::{Event, Time};
 
@@ -39,29 +39,6 @@ struct Inner {
     bounds: Bounds,
     making: Mutex<Making>,
     breakers: Mutex<BTreeMap<Arc<str>, Entry>>,
-}
-
-/// What instances of the component are made of, and whose they are.
-struct Making {
-    component: BreakerComponent,
-    instances: usize,
-    rest: RestSettings,
-    /// Homes of keyed families: some may outlive their names.
-    families: Vec<Weak<Home>>,
-}
-
-impl Making {
-    fn slots(&self, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Slots {
-        Slots::new(&self.component, self.instances, clock, self.rest, metrics.component())
-    }
-
-    /// A keyed family's home, with instances of its own.
-    fn family_home(&mut self, home: &Home) -> Arc<Home> {
-        let family = Arc::new(home.with_slots(self.slots(&home.clock, &home.metrics)));
-        self.families.retain(|family| family.strong_count() > 0);
-        self.families.push(Arc::downgrade(&family));
-        family
-    }
 }
 
 enum Entry {
@@ -409,12 +386,4 @@ fn same_policy(breaker: Breaker, policy: &Policy) -> Result<Breaker, RegistryErr
         existing: Arc::clone(breaker.policy().source_name()),
         requested: Arc::clone(policy.source_name()),
     })
-}
-
-/// Whether the component has room for breakers whose windows are full.
-fn check_room(name: &Arc<str>, breakers: usize, bytes: u64, bytes_max: u64) -> Result<(), RegistryError> {
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    Err(RegistryError::NoRoom { name: Arc::clone(name), breakers, bytes, bytes_max })
 }
