@@ -179,78 +179,94 @@ const askAboutNote = asker([
     "It leaves from stop B.",
   ],
 ]);
-const shops = [
-  ["bakery", "Mill Street", "seven", "rye bread"],
-  ["bookshop", "Castle Road", "nine", "old maps"],
-  ["pharmacy", "Station Square", "eight", "cough syrup"],
-  ["florist", "Park Lane", "ten", "white roses"],
-  ["toy shop", "Bridge Street", "eleven", "wooden trains"],
-  ["bicycle shop", "Harbour Road", "nine", "second-hand bikes"],
-  ["tea shop", "Church Lane", "eight", "green tea"],
-  ["cheese shop", "Market Square", "ten", "goat cheese"],
-  ["hardware shop", "Long Street", "seven", "garden tools"],
-  ["music shop", "Hill Road", "eleven", "used guitars"],
-].flatMap(([kind, street, hour, goods]) => {
-  const note = `The ${kind} is on ${street}. It opens at ${hour} in the morning and is closed on Sundays. It is known for its ${goods}.`;
-  return [
-    `${note} On which street is the ${kind}?`,
-    `${note} When does the ${kind} open?`,
-    `${note} What is the ${kind} known for?`,
-  ];
-});
-const people = [
-  ["Clara", "nurse", "Bristol", "two brothers", "tennis"],
-  ["Daniel", "teacher", "York", "one sister", "chess"],
-  ["Ruth", "pilot", "Glasgow", "three cats", "painting"],
-  ["Victor", "carpenter", "Oxford", "two dogs", "fishing"],
-  ["Helen", "doctor", "Cardiff", "twin sons", "swimming"],
-  ["Martin", "farmer", "Dorset", "forty cows", "singing"],
-  ["Alice", "lawyer", "Leeds", "a black horse", "running"],
-  ["George", "cook", "Bath", "four children", "cycling"],
-  ["Irene", "baker", "Derby", "a parrot", "dancing"],
-  ["Paul", "gardener", "Kent", "five hens", "reading"],
-].flatMap(([name, job, town, has, hobby]) => {
-  const note = `${name} works as a ${job} in ${town}. ${name} has ${has}. At the weekend ${name} likes ${hobby}.`;
-  return [
-    `${note} What is ${name}'s job?`,
-    `${note} Where does ${name} work?`,
-    `${note} What does ${name} like at the weekend?`,
-  ];
-});
-const meetings = [
-  ["budget", "Monday", "room 4", "Mrs Hall"],
-  ["safety", "Tuesday", "the canteen", "Mr Reed"],
-  ["hiring", "Wednesday", "room 12", "Ms Stone"],
-  ["design", "Thursday", "the library", "Mr Fox"],
-  ["sales", "Friday", "room 7", "Mrs Lane"],
-  ["garden", "Saturday", "the old barn", "Mr Webb"],
-  ["training", "Monday", "the main hall", "Ms Park"],
-  ["website", "Thursday", "room 2", "Mr Shaw"],
-].flatMap(([topic, day, room, lead]) => {
-  const note = `The ${topic} meeting is on ${day} in ${room}. It is led by ${lead} and lasts one hour. Please bring a pen and paper.`;
-  return [
-    `${note} On which day is the ${topic} meeting?`,
-    `${note} Who leads the ${topic} meeting?`,
-    `${note} Where is the ${topic} meeting?`,
-  ];
-});
-const parcels = [
-  ["blue lamp", "Tuesday", "the garage"],
-  ["winter coat", "Friday", "the neighbour"],
-  ["coffee machine", "Monday", "the front desk"],
-  ["garden chair", "Saturday", "the shed"],
-  ["set of knives", "Wednesday", "the porch"],
-  ["red carpet", "Thursday", "the back door"],
-  ["desk fan", "Monday", "the post office"],
-  ["pair of boots", "Friday", "the caretaker"],
-  ["bread oven", "Tuesday", "the cellar"],
-  ["guitar", "Saturday", "the music school"],
-  ["wall clock", "Wednesday", "the reception"],
-  ["tent", "Thursday", "the camp site"],
-].flatMap(([thing, day, place]) => {
-  const note = `Your order, a ${thing}, was sent yesterday. It will arrive on ${day} and will be left at ${place}. There is nothing more to pay.`;
-  return [`${note} When will the ${thing} arrive?`, `${note} Where will the ${thing} be left?`];
-});
+
+/** Every row of a table as a note, with each question about the row's first item behind it. */
+const asked = (rows, note, questions) =>
+  rows.flatMap((row) => questions.map((question) => `${note(...row)} ${question(row[0])}`));
+
+const shops = asked(
+  [
+    ["bakery", "Mill Street", "seven", "rye bread"],
+    ["bookshop", "Castle Road", "nine", "old maps"],
+    ["pharmacy", "Station Square", "eight", "cough syrup"],
+    ["florist", "Park Lane", "ten", "white roses"],
+    ["toy shop", "Bridge Street", "eleven", "wooden trains"],
+    ["bicycle shop", "Harbour Road", "nine", "second-hand bikes"],
+    ["tea shop", "Church Lane", "eight", "green tea"],
+    ["cheese shop", "Market Square", "ten", "goat cheese"],
+    ["hardware shop", "Long Street", "seven", "garden tools"],
+    ["music shop", "Hill Road", "eleven", "used guitars"],
+  ],
+  (kind, street, hour, goods) =>
+    `The ${kind} is on ${street}. It opens at ${hour} in the morning and is closed on Sundays. It is known for its ${goods}.`,
+  [
+    (kind) => `On which street is the ${kind}?`,
+    (kind) => `When does the ${kind} open?`,
+    (kind) => `What is the ${kind} known for?`,
+  ],
+);
+const people = asked(
+  [
+    ["Clara", "nurse", "Bristol", "two brothers", "tennis"],
+    ["Daniel", "teacher", "York", "one sister", "chess"],
+    ["Ruth", "pilot", "Glasgow", "three cats", "painting"],
+    ["Victor", "carpenter", "Oxford", "two dogs", "fishing"],
+    ["Helen", "doctor", "Cardiff", "twin sons", "swimming"],
+    ["Martin", "farmer", "Dorset", "forty cows", "singing"],
+    ["Alice", "lawyer", "Leeds", "a black horse", "running"],
+    ["George", "cook", "Bath", "four children", "cycling"],
+    ["Irene", "baker", "Derby", "a parrot", "dancing"],
+    ["Paul", "gardener", "Kent", "five hens", "reading"],
+  ],
+  (name, job, town, has, hobby) =>
+    `${name} works as a ${job} in ${town}. ${name} has ${has}. At the weekend ${name} likes ${hobby}.`,
+  [
+    (name) => `What is ${name}'s job?`,
+    (name) => `Where does ${name} work?`,
+    (name) => `What does ${name} like at the weekend?`,
+  ],
+);
+const meetings = asked(
+  [
+    ["budget", "Monday", "room 4", "Mrs Hall"],
+    ["safety", "Tuesday", "the canteen", "Mr Reed"],
+    ["hiring", "Wednesday", "room 12", "Ms Stone"],
+    ["design", "Thursday", "the library", "Mr Fox"],
+    ["sales", "Friday", "room 7", "Mrs Lane"],
+    ["garden", "Saturday", "the old barn", "Mr Webb"],
+    ["training", "Monday", "the main hall", "Ms Park"],
+    ["website", "Thursday", "room 2", "Mr Shaw"],
+  ],
+  (topic, day, room, lead) =>
+    `The ${topic} meeting is on ${day} in ${room}. It is led by ${lead} and lasts one hour. Please bring a pen and paper.`,
+  [
+    (topic) => `On which day is the ${topic} meeting?`,
+    (topic) => `Who leads the ${topic} meeting?`,
+    (topic) => `Where is the ${topic} meeting?`,
+  ],
+);
+const parcels = asked(
+  [
+    ["blue lamp", "Tuesday", "the garage"],
+    ["winter coat", "Friday", "the neighbour"],
+    ["coffee machine", "Monday", "the front desk"],
+    ["garden chair", "Saturday", "the shed"],
+    ["set of knives", "Wednesday", "the porch"],
+    ["red carpet", "Thursday", "the back door"],
+    ["desk fan", "Monday", "the post office"],
+    ["pair of boots", "Friday", "the caretaker"],
+    ["bread oven", "Tuesday", "the cellar"],
+    ["guitar", "Saturday", "the music school"],
+    ["wall clock", "Wednesday", "the reception"],
+    ["tent", "Thursday", "the camp site"],
+  ],
+  (thing, day, place) =>
+    `Your order, a ${thing}, was sent yesterday. It will arrive on ${day} and will be left at ${place}. There is nothing more to pay.`,
+  [
+    (thing) => `When will the ${thing} arrive?`,
+    (thing) => `Where will the ${thing} be left?`,
+  ],
+);
 
 /** Every prompt: a chat request without its settings, no two of them alike, in the order of the seeded shuffle. */
 export function prompts(seed) {

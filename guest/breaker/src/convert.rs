@@ -26,6 +26,7 @@ pub(crate) fn policy_info(id: wit::PolicyId, policy: &core_::Policy) -> wit::Pol
         host_conditions: policy.host_conditions().map(ToString::to_string).collect(),
         uses_scores: policy.uses_scores(),
         require_quality_signal: policy.require_quality_signal(),
+        breaker_bytes: policy.breaker_bytes(),
     }
 }
 

@@ -19,11 +19,7 @@ pub(crate) fn lease(lease: core_::Lease<'_>) -> wit::Lease {
             until: terms.until.map(convert::host_instant),
             latency_max: terms.latency_max,
             missing_score: terms.missing_score.map(Score::units),
-            scores: terms
-                .scores
-                .into_iter()
-                .map(|budget| wit::ScoreBudget { threshold: budget.threshold.units(), debts: budget.debts })
-                .collect(),
+            score_sums_min: terms.score_sums_min,
         }),
     }
 }

@@ -9,7 +9,6 @@ extern crate softfuse_bare;
 
 mod convert;
 mod leased;
-mod slab;
 
 #[allow(missing_docs, unexpected_cfgs, clippy::all, reason = "generated from the WIT, where everything is documented")]
 mod bindings {
@@ -42,16 +41,25 @@ struct Instance {
 // SAFETY: the target has no threads: an instance is entered by one at a time.
 unsafe impl Sync for Instance {}
 
-static INSTANCE: Instance =
-    Instance { policies: RefCell::new(Slab::new(POLICIES_MAX)), breakers: RefCell::new(Slab::new(BREAKERS_MAX)) };
+static INSTANCE: Instance = Instance { policies: RefCell::new(Slab::new()), breakers: RefCell::new(Slab::new()) };
+
+/// A handle for a thing; the bound, where there are too many.
+fn keep<T>(things: &RefCell<Slab<T>>, thing: T, most: u32) -> Result<u32, u32> {
+    let mut things = things.borrow_mut();
+    if things.len() >= most as usize {
+        return Err(most);
+    }
+    // A key is below the most things that there ever were at once, and that is a u32.
+    Ok(things.insert(thing) as u32)
+}
 
 /// Does something with a breaker; none where there is no such breaker.
 fn with<R>(breaker: wit::BreakerId, act: impl FnOnce(&mut Breaker) -> R) -> Option<R> {
-    INSTANCE.breakers.borrow_mut().get_mut(breaker).map(act)
+    INSTANCE.breakers.borrow_mut().get_mut(breaker as usize).map(act)
 }
 
 fn policy(id: wit::PolicyId) -> Option<Arc<Policy>> {
-    INSTANCE.policies.borrow_mut().get_mut(id).map(|policy| policy.clone())
+    INSTANCE.policies.borrow().get(id as usize).cloned()
 }
 
 impl wit::Guest for Component {
@@ -59,7 +67,7 @@ impl wit::Guest for Component {
         let policy =
             Policy::parse(&text).map_err(|problems| problems.into_iter().map(convert::problem).collect::<Vec<_>>())?;
         let policy = Arc::new(policy);
-        let id = INSTANCE.policies.borrow_mut().insert(policy.clone()).map_err(|most| {
+        let id = keep(&INSTANCE.policies, policy.clone(), POLICIES_MAX).map_err(|most| {
             let message = alloc::format!("{most} policies are loaded, and no more can be: drop some");
             alloc::vec![wit::PolicyProblem { line: 1, column: 1, key: String::new(), message, nearest: None }]
         })?;
@@ -67,7 +75,7 @@ impl wit::Guest for Component {
     }
 
     fn drop_policy(policy: wit::PolicyId) {
-        INSTANCE.policies.borrow_mut().remove(policy);
+        INSTANCE.policies.borrow_mut().try_remove(policy as usize);
     }
 
     fn create(
@@ -78,11 +86,11 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::CreateError> {
         let policy = policy(policy_id).ok_or(wit::CreateError::UnknownPolicy)?;
         let breaker = Breaker::new(policy, &name, salt, now);
-        INSTANCE.breakers.borrow_mut().insert(breaker).map_err(wit::CreateError::TooMany)
+        keep(&INSTANCE.breakers, breaker, BREAKERS_MAX).map_err(wit::CreateError::TooMany)
     }
 
     fn drop_breaker(breaker: wit::BreakerId) {
-        INSTANCE.breakers.borrow_mut().remove(breaker);
+        INSTANCE.breakers.borrow_mut().try_remove(breaker as usize);
     }
 
     fn before_call(breaker: wit::BreakerId, now: wit::Nanos) -> Result<wit::Admission, wit::Refusal> {
@@ -165,7 +173,7 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::RestoreError> {
         let policy = policy(policy_id).ok_or(wit::RestoreError::UnknownPolicy)?;
         let breaker = Breaker::restore(policy, &snapshot, now, away).map_err(convert::restore_error)?;
-        INSTANCE.breakers.borrow_mut().insert(breaker).map_err(wit::RestoreError::TooMany)
+        keep(&INSTANCE.breakers, breaker, BREAKERS_MAX).map_err(wit::RestoreError::TooMany)
     }
 
     fn grant_lease(breaker: wit::BreakerId, now: wit::Nanos) -> Option<wit::Lease> {

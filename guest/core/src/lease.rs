@@ -9,25 +9,15 @@ use crate::policy::Policy;
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
 use crate::window::{Extent, Samples, Window};
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 /// Most outcomes that may wait under one lease.
 pub const LEASE_OUTCOMES_MAX: u32 = 256;
 
-/// What the scores under a lease may cost: at every prefix of k scores, `sum(threshold - score)` must not exceed
-/// `debts[k - 1]`, and there may be no more scores than debts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScoreBudget {
-    /// The condition's threshold.
-    pub threshold: Score,
-    /// In units of 10^-9.
-    pub debts: Vec<i64>,
-}
-
 /// Under which terms calls may be admitted unasked, and benign outcomes recorded late.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmitTerms {
-    /// How many outcomes and late scores may wait.
+    /// How many outcomes and late scores may wait; 0 where each must be recorded at once.
     pub outcomes_max: u32,
     /// Outcomes must be settled before this.
     pub until: Option<Instant>,
@@ -35,14 +25,20 @@ pub struct AdmitTerms {
     pub latency_max: Option<Nanos>,
     /// What a success without a score counts as.
     pub missing_score: Option<Score>,
-    /// Each kept apart.
-    pub scores: Vec<ScoreBudget>,
+    /// After k scores, their sum must be at least `score_sums_min[k - 1]`, in units of 10^-9, and there may be no more of
+    /// them than this is long. None where any score is benign.
+    pub score_sums_min: Option<Vec<i64>>,
 }
 
 impl AdmitTerms {
     /// Terms that ask for nothing.
     pub(crate) fn free(missing_score: Option<Score>) -> Self {
-        Self { outcomes_max: LEASE_OUTCOMES_MAX, until: None, latency_max: None, missing_score, scores: vec![] }
+        Self { outcomes_max: LEASE_OUTCOMES_MAX, until: None, latency_max: None, missing_score, score_sums_min: None }
+    }
+
+    /// Terms under which calls are admitted unasked, and nothing is recorded late.
+    pub(crate) fn admit_only(missing_score: Option<Score>) -> Self {
+        Self { outcomes_max: 0, ..Self::free(missing_score) }
     }
 
     /// Terms that keep both.
@@ -50,15 +46,19 @@ impl AdmitTerms {
         self.outcomes_max = self.outcomes_max.min(other.outcomes_max);
         self.until = least(self.until, other.until);
         self.latency_max = least(self.latency_max, other.latency_max);
-        self.scores.extend(other.scores);
+        self.score_sums_min = match (self.score_sums_min, other.score_sums_min) {
+            // As many as the shorter has, each the stricter of the two.
+            (Some(sums), Some(others)) => Some(sums.into_iter().zip(others).map(|(a, b)| a.max(b)).collect()),
+            (sums, others) => sums.or(others),
+        };
         self
     }
 
-    /// How long such a lease is likely to last, in outcomes: a budget for scores ends it sooner than a plain count.
-    fn expected_outcomes(&self) -> (u32, bool, core::cmp::Reverse<usize>) {
-        let scored = self.scores.iter().map(|budget| budget.debts.len() as u32).min();
-        let outcomes = self.outcomes_max.min(scored.unwrap_or(u32::MAX));
-        (outcomes, self.latency_max.is_none(), core::cmp::Reverse(self.scores.len()))
+    /// How long such a lease is likely to last, in outcomes: a bound on scores ends it sooner than a plain count.
+    fn expected_outcomes(&self) -> (u32, bool, bool) {
+        // At most LEASE_OUTCOMES_MAX.
+        let scored = self.score_sums_min.as_ref().map_or(u32::MAX, |sums| sums.len() as u32);
+        (self.outcomes_max.min(scored), self.latency_max.is_none(), self.score_sums_min.is_none())
     }
 }
 
@@ -130,8 +130,7 @@ impl Granting<'_> {
                 terms.outcomes_max = terms.outcomes_max.min(misses_max(samples, window, rate));
             }
             Condition::QualityBelow { threshold, .. } => {
-                let debts = debts(samples, window, threshold);
-                terms.scores.push(ScoreBudget { threshold, debts });
+                terms.score_sums_min = Some(score_sums_min(samples, window, threshold));
             }
             Condition::ConsecutiveFailures { .. } | Condition::Host { .. } => return None,
         }
@@ -168,13 +167,14 @@ fn misses_max(samples: &Samples, window: Window, rate: f64) -> u32 {
     window.minimum - count - 1
 }
 
-/// The most that `sum(threshold - score)` over k new scores may be, for k from 1 on.
+/// What the sum of k new scores must be at least, for k from 1 on.
 ///
 /// With k new scores the window holds them and the newest of the old ones. Its mean is not below the threshold while
-/// `sum(threshold - score) <= sum(old) - threshold * len(old)`.
-fn debts(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
+/// `sum(new) >= threshold * (k + len(old)) - sum(old)`: a sum, not a floor for each score, since scores wobble.
+fn score_sums_min(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
     let threshold = i128::from(threshold.units());
     let mut count = samples.count();
+    // What the window's scores together are over the threshold.
     let mut surplus = samples.sum() - threshold * i128::from(count);
     let (capacity, ring) = match (window.extent, samples) {
         (Extent::Count(capacity), Samples::Values(ring)) => (capacity, Some(ring)),
@@ -182,7 +182,7 @@ fn debts(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
         _ => (u32::MAX, None),
     };
     let mut leaving = ring.into_iter().flat_map(|ring| ring.iter());
-    let mut debts = Vec::new();
+    let mut sums = Vec::new();
     for scores in 1..=capacity.min(LEASE_OUTCOMES_MAX) {
         // `count` is that of the old scores which stay.
         if u64::from(count) + u64::from(scores) > u64::from(capacity) {
@@ -191,9 +191,9 @@ fn debts(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
             count -= 1;
         }
         let filled = u64::from(count) + u64::from(scores) >= u64::from(window.minimum);
-        debts.push(if filled { clamp(surplus) } else { i64::MAX });
+        sums.push(if filled { clamp(threshold * i128::from(scores) - surplus) } else { i64::MIN });
     }
-    debts
+    sums
 }
 
 fn clamp(value: i128) -> i64 {

@@ -40,7 +40,7 @@ pub use breaker::{
 };
 pub use condition::{Cause, Reading};
 pub use event::{Event, EventReason, MaybeEvent, OperatorState, State, TEXT_BYTES_MAX, TripReason};
-pub use lease::{AdmitTerms, LEASE_OUTCOMES_MAX, ScoreBudget};
+pub use lease::{AdmitTerms, LEASE_OUTCOMES_MAX};
 pub use outcome::{Class, Outcome, OutcomeKind, QualityReport, Signal};
 pub use permit::Permit;
 pub use policy::{Policy, Problem};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use softfuse_trace::MapArg;
 
 use crate::scoring::ScorerArg;
-use crate::trace::MapArg;
 
 const EXIT_CODES: &str = "\
 Exit codes:

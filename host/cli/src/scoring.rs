@@ -6,13 +6,11 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use serde_json::value::RawValue;
-use softfuse::{
-    Body, Builtin, Engine, Exchange, ExchangeHead, OutcomeKind, ScoreOutcome, Scorer, ScorerError, ScorerSettings,
-};
+use softfuse::{Body, Builtin, Engine, Exchange, ExchangeHead, ScoreOutcome, Scorer, ScorerError, ScorerSettings};
+use softfuse_trace::OutcomeKind;
 
 use crate::args::Combine;
 use crate::fail::wrong;
-use crate::trace;
 
 /// A scorer as the user names it, with its configuration's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +164,7 @@ impl Scoring {
     }
 
     /// Scores a line's answer, if the call succeeded: the score of a failure's answer would say nothing.
-    pub(crate) fn score(&mut self, parsed: &trace::Parsed<'_>) -> Option<f64> {
+    pub(crate) fn score(&mut self, parsed: &softfuse_trace::Parsed<'_>) -> Option<f64> {
         if parsed.call.kind != OutcomeKind::Success || self.scorers.is_empty() {
             return None;
         }
@@ -204,7 +202,7 @@ impl Scoring {
 }
 
 /// The exchange of a line, as a scorer takes it.
-pub(crate) fn exchange(line: &trace::Exchange<'_>) -> Exchange {
+pub(crate) fn exchange(line: &softfuse_trace::Exchange<'_>) -> Exchange {
     Exchange {
         head: ExchangeHead {
             operation: line.operation.clone(),

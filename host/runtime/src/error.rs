@@ -53,6 +53,23 @@ pub enum ComponentFailure {
     },
 }
 
+impl ComponentFailure {
+    /// A word for it, as in the metric `softfuse_component_failures_total`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Trapped(_) => "trapped",
+            Self::DeadlineExceeded(_) => "deadline",
+            Self::OutOfMemory(_) => "memory",
+            Self::Nonsense(_) => "nonsense",
+            Self::NotStarting(_) => "not-starting",
+            Self::PolicyRefused { .. } => "policy-refused",
+            Self::BreakerRefused { .. } => "breaker-refused",
+            Self::Resting { .. } => "resting",
+        }
+    }
+}
+
 /// Why a component could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -182,6 +199,21 @@ pub enum RegistryError {
         name: Arc<str>,
         /// The bound.
         max: usize,
+    },
+    /// The component would have no room for the breakers, were all their windows full.
+    #[error(
+        "no room for `{name}`: {breakers} breakers with full windows take up to {bytes} bytes of the component's memory, and may \
+         have {bytes_max}; raise `component_memory_bytes_max` or `component_instances`, or have fewer or smaller ones"
+    )]
+    NoRoom {
+        /// The name that was asked for.
+        name: Arc<str>,
+        /// The named breakers and this one, or those that a keyed family may have at work.
+        breakers: usize,
+        /// What their windows take when they are full.
+        bytes: u64,
+        /// What they may take in all instances together.
+        bytes_max: u64,
     },
     /// A keyed family, or a breaker that was to be restored, has a name that is taken.
     #[error("the name `{0}` is taken")]

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use flume::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::types::{Event, EventReason, State};
@@ -25,15 +25,15 @@ pub(crate) struct Hub {
     callbacks: RwLock<Vec<Callback>>,
     subscribers: Mutex<Vec<Subscriber>>,
     /// Events that nobody was told of, since too many waited.
-    dropped: AtomicU64,
-}
-
-struct Subscriber {
-    sender: SyncSender<Event>,
     dropped: Arc<AtomicU64>,
 }
 
-/// A bounded stream of events. Dropping it ends the subscription.
+struct Subscriber {
+    sender: Sender<Event>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// A bounded stream of events, for threads and for tasks. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: Receiver<Event>,
@@ -51,6 +51,11 @@ impl Subscription {
     #[must_use]
     pub fn next_within(&self, wait_max: Duration) -> Option<Event> {
         self.receiver.recv_timeout(wait_max).ok()
+    }
+
+    /// Waits for the next event without holding up a thread, on any executor. `None`: the registry is gone.
+    pub async fn next_async(&self) -> Option<Event> {
+        self.receiver.recv_async().await.ok()
     }
 
     /// How many events were dropped, since this stream was full.
@@ -77,7 +82,7 @@ impl Hub {
             delivering: Mutex::new(()),
             callbacks: RwLock::new(callbacks),
             subscribers: Mutex::new(Vec::new()),
-            dropped: AtomicU64::new(0),
+            dropped: Arc::default(),
         }
     }
 
@@ -86,14 +91,15 @@ impl Hub {
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
-        let (sender, receiver) = sync_channel(self.capacity);
+        let (sender, receiver) = bounded(self.capacity);
         let dropped = Arc::new(AtomicU64::new(0));
         self.subscribers.lock().push(Subscriber { sender, dropped: Arc::clone(&dropped) });
         Subscription { receiver, dropped }
     }
 
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Counts the events that nobody was told of.
+    pub(crate) fn dropped(&self) -> &Arc<AtomicU64> {
+        &self.dropped
     }
 
     /// Queues events. The caller holds their breaker's lock, which gives them their order.
@@ -154,8 +160,8 @@ fn log(event: &Event) {
         Event::ComponentFailed { breaker, failure } => {
             tracing::warn!(%breaker, %failure, "a call went without its breaker");
         }
-        Event::BreakerRestored { breaker, records_lost, from_snapshot } => {
-            tracing::warn!(%breaker, records_lost, from_snapshot, "a breaker was brought back");
+        Event::BreakerRestored { breaker, state, records_lost, from_snapshot } => {
+            tracing::warn!(%breaker, %state, records_lost, from_snapshot, "a breaker was brought back");
         }
         Event::ScorerFailed { breaker, scorer, failure } => {
             tracing::warn!(%breaker, %scorer, %failure, "no score");

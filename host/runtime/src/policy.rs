@@ -10,8 +10,8 @@ use crate::component::Slot;
 use crate::error::PolicyError;
 use crate::types::{PolicyInfo, PolicyProblem};
 
-/// The longest text that is taken for a policy: 1 MiB, thousands of times what one needs.
-pub const POLICY_BYTES_MAX: usize = 1 << 20;
+/// The longest text that is taken for a policy: 256 KiB, hundreds of times what one needs, and the component's own bound.
+pub const POLICY_BYTES_MAX: usize = 256 << 10;
 
 /// A policy that the breaker component has read and found right. Cheap to clone.
 ///
@@ -45,6 +45,7 @@ impl Policy {
                     host_conditions: info.host_conditions,
                     uses_scores: info.uses_scores,
                     require_quality_signal: info.require_quality_signal,
+                    breaker_bytes: info.breaker_bytes,
                 };
                 Ok(Self(Arc::new(Inner { uid, text: text.into(), source_name: source_name.into(), info })))
             }

@@ -30,6 +30,7 @@ fn set(configure: impl FnOnce(RegistryBuilder) -> RegistryBuilder) -> Set {
     let clock = clock();
     let builder = builder(&clock)
         .component_bytes("hostile", hostile_breaker())
+        .component_instances(1)
         .component_deadline(Duration::from_millis(200))
         .component_memory_bytes_max(16 << 20);
     let registry = configure(builder).build().unwrap();
@@ -82,7 +83,13 @@ fn each_failure_is_told_and_the_state_comes_back() {
         }
         // A new instance, and the breaker in it is open still.
         assert_eq!(set.breaker.permit().unwrap_err().trip_count, 7);
-        let restored = Event::BreakerRestored { breaker: "llm".into(), records_lost: 1, from_snapshot: true };
+        let restored = Event::BreakerRestored {
+            breaker: "llm".into(),
+            // The hostile one opens without saying so.
+            state: State::Closed,
+            records_lost: 1,
+            from_snapshot: true,
+        };
         assert_eq!(set.events.try_next(), Some(restored));
         let metrics = set.registry.metrics_text();
         for line in [
@@ -105,8 +112,102 @@ fn what_was_not_saved_is_lost_and_counted() {
     drop(set.events.try_next());
     assert_eq!(settle(&set.breaker, 1), Effect::Recorded);
     // Three since the snapshot after the tenth, and the one that failed.
-    let restored = Event::BreakerRestored { breaker: "llm".into(), records_lost: 4, from_snapshot: true };
+    let restored =
+        Event::BreakerRestored { breaker: "llm".into(), state: State::Closed, records_lost: 4, from_snapshot: true };
     assert_eq!(set.events.try_next(), Some(restored));
+}
+
+/// What the host knows of a breaker follows, where it doesn't come back as it was.
+#[test]
+fn a_breaker_that_starts_afresh_is_known_to_be_closed() {
+    let clock = clock();
+    let registry = builder(&clock).component_bytes("hostile", hostile_breaker()).build().unwrap();
+    let policy = registry.policy("any", TWO_FAILURES).unwrap();
+    let breaker = registry.breaker("llm", &policy).unwrap();
+    assert_eq!(settle(&breaker, 1), Effect::Recorded);
+    registry.replace_component("honest", softfuse::components::BREAKER).unwrap();
+    for _ in 0..2 {
+        let _ = breaker.permit().unwrap().failure(FailureKind::Error);
+    }
+    assert_eq!(breaker.state(), State::Open);
+    // The hostile one takes the snapshot, and gives one that no other takes.
+    registry.replace_component("hostile", &hostile_breaker()).unwrap();
+    breaker.reset().unwrap();
+    let events = registry.subscribe();
+    let report = registry.replace_component("honest", softfuse::components::BREAKER).unwrap();
+    assert_eq!(report.refused.len(), 1);
+    assert!(!breaker.is_open());
+    let restored =
+        Event::BreakerRestored { breaker: "llm".into(), state: State::Closed, records_lost: 0, from_snapshot: false };
+    assert_eq!(events.try_next(), Some(restored));
+    assert_eq!(breaker.state(), State::Closed);
+    assert!(registry.metrics_text().contains("softfuse_state{breaker=\"llm\"} 0"));
+}
+
+/// An instance that fails takes none with it but the breakers that sit there.
+#[test]
+fn breakers_of_other_instances_are_left_alone() {
+    let set = set(|builder| builder.component_instances(2));
+    let policy = set.breaker.policy().clone();
+    // They are spread in turn.
+    let other = set.registry.breaker("other", &policy).unwrap();
+    assert_eq!((settle(&set.breaker, 1), settle(&other, 1)), (Effect::Recorded, Effect::Recorded));
+    assert_eq!(settle(&set.breaker, TRAP), Effect::Lost);
+    assert_eq!((settle(&other, 1), settle(&set.breaker, 1)), (Effect::Recorded, Effect::Recorded));
+    let restored: Vec<_> = std::iter::from_fn(|| set.events.try_next())
+        .filter_map(|event| match event {
+            Event::BreakerRestored { breaker, .. } => Some(breaker),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(restored, ["llm".into()]);
+}
+
+#[test]
+fn a_component_that_rests_is_told_of_once() {
+    let set = rest(FailureMode::Open);
+    for _ in 0..100 {
+        assert_eq!(settle(&set.breaker, 1), Effect::Lost);
+    }
+    let told = std::iter::from_fn(|| set.events.try_next())
+        .filter(|event| matches!(event, Event::ComponentFailed { .. }))
+        .count();
+    // Each trap, and none of the hundred calls that went without a breaker.
+    assert_eq!(told, 3);
+    let metrics = set.registry.metrics_text();
+    assert!(metrics.contains("softfuse_unguarded_total{breaker=\"llm\"} 100"), "{metrics}");
+}
+
+/// However long ago the last instance was made: one that never starts hasn't lived.
+#[test]
+fn a_component_that_no_longer_starts_rests_for_longer_each_time() {
+    let (clock, second) = (clock(), Duration::from_secs(1));
+    let registry = builder(&clock)
+        .component_instances(1)
+        .component_rest(1, 60 * second, second, 4 * second)
+        .failure_mode(FailureMode::Closed)
+        .build()
+        .unwrap();
+    let policy = registry.policy("test", TWO_FAILURES).unwrap();
+    let breaker = registry.breaker("llm", &policy).unwrap();
+    let starved = builder(&clock)
+        .component_instances(1)
+        .component_memory_bytes_max(64 << 10)
+        .component_rest(1, 60 * second, second, 4 * second)
+        .failure_mode(FailureMode::Closed)
+        .build()
+        .unwrap();
+    clock.advance(100 * second);
+    let refused = starved.policy("test", TWO_FAILURES).unwrap_err();
+    assert!(matches!(refused, PolicyError::Component(ComponentFailure::NotStarting(_))), "{refused}");
+    let again = starved.breaker("llm", &policy).unwrap();
+    for seconds in [1, 2, 4, 4] {
+        let rest = again.permit().unwrap_err().retry_after;
+        assert_eq!(rest, Some(Duration::from_secs(seconds)));
+        clock.advance(Duration::from_secs(seconds));
+        assert!(matches!(again.status(), Err(ComponentFailure::NotStarting(_))));
+    }
+    assert!(breaker.permit().is_ok());
 }
 
 /// Fails so often that it rests, and meanwhile calls are admitted or refused as the mode says.
@@ -245,16 +346,21 @@ fn what_is_no_breaker_component_is_refused_with_its_reason() {
 #[test]
 fn the_real_component_runs_out_of_memory_and_comes_back() {
     let clock = clock();
-    let registry = builder(&clock).component_memory_bytes_max(2 << 20).build().unwrap();
+    let registry = builder(&clock).component_memory_bytes_max(1_700_000).component_instances(1).build().unwrap();
     let policy = registry.policy("test", TWO_FAILURES).unwrap();
     let breaker = registry.breaker("llm", &policy).unwrap();
+    let events = registry.subscribe();
     for _ in 0..2 {
         let _ = breaker.permit().unwrap().failure(FailureKind::Error);
     }
     let (open, status) = (breaker.would_refuse().unwrap(), breaker.status().unwrap());
     let long = format!("#{}", "x".repeat(softfuse::POLICY_BYTES_MAX - 1));
     let failed = registry.policy("long", &long).unwrap_err();
-    assert_eq!(failed, PolicyError::Component(ComponentFailure::OutOfMemory(2 << 20)));
+    assert_eq!(failed, PolicyError::Component(ComponentFailure::OutOfMemory(1_700_000)));
+    assert!(matches!(events.try_next(), Some(Event::StateChanged { .. })));
     assert_eq!((breaker.would_refuse(), breaker.status()), (Some(open), Ok(status)));
+    let restored =
+        Event::BreakerRestored { breaker: "llm".into(), state: State::Open, records_lost: 0, from_snapshot: true };
+    assert_eq!(events.try_next(), Some(restored));
     assert!(registry.metrics_text().contains("softfuse_component_failures_total{reason=\"memory\"} 1"));
 }

@@ -1,4 +1,4 @@
-//! Registries: names, policies and their errors, a host's own conditions, keyed families, snapshots, events, metrics.
+//! Registries: names, policies and their errors, a host's own conditions, snapshots, events, metrics.
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
@@ -8,15 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{POOR_QUALITY, TWO_FAILURES, breaker, builder, clock};
+use common::{HOSTS_OWN, POOR_QUALITY, TWO_FAILURES, breaker, builder, clock, fail};
 use softfuse::{
-    Breaker, CallRecord, Condition, Conditions, Effect, Event, FailureKind, Keyed, KeyedSettings, OperatorState,
-    Outcome, OutcomeKind, PolicyError, Registry, RegistryError, RestoreError, State,
+    CallRecord, Condition, Conditions, Effect, Event, FailureKind, OperatorState, Outcome, OutcomeKind, PolicyError,
+    RegistryError, RestoreError, State,
 };
-
-fn fail(breaker: &Breaker) {
-    let _ = breaker.permit().unwrap().failure(FailureKind::Error);
-}
 
 #[test]
 fn two_users_of_one_name_share_one_breaker() {
@@ -98,9 +94,6 @@ impl Condition for Failures {
     }
 }
 
-const HOSTS_OWN: &str = "half_open_after = \"10s\"\nrecovery_threshold = 1\n\
-    trip_on = { any_of = [{ host_condition = \"mine\" }, { consecutive_failures = 9 }] }";
-
 fn failures(of: u32) -> (Conditions, Arc<Mutex<Vec<String>>>) {
     let shown = Arc::new(Mutex::new(Vec::new()));
     let condition = Failures { left: of, of, shown: Arc::clone(&shown) };
@@ -158,94 +151,57 @@ fn conditions_must_be_those_that_the_policy_names() {
     assert!(matches!(unknown, Err(RegistryError::ConditionUnknown { condition, .. }) if condition == "mine"));
 }
 
-fn family(live_max: usize, retired_max: usize) -> (Registry, Keyed) {
-    let clock = clock();
-    let registry = builder(&clock).build().unwrap();
-    let policy = registry.policy("tenant", TWO_FAILURES).unwrap();
-    let settings = KeyedSettings { live_max, retired_max, ..KeyedSettings::default() };
-    let family = registry.keyed("tenant", &policy, settings).unwrap();
-    (registry, family)
+#[test]
+fn a_breaker_that_is_forgotten_takes_its_series_along() {
+    let (registry, _, breaker) = breaker(TWO_FAILURES);
+    fail(&breaker);
+    assert!(registry.metrics_text().contains("breaker=\"llm\""));
+    registry.remove("llm");
+    fail(&breaker);
+    assert!(!registry.metrics_text().contains("breaker=\"llm\""));
+    let again = registry.breaker("llm", breaker.policy()).unwrap();
+    fail(&again);
+    assert!(registry.metrics_text().contains("softfuse_call_total{breaker=\"llm\",outcome=\"failure\"} 1"));
 }
 
-#[test]
-fn closed_breakers_retire_and_come_back_as_they_were() {
-    let (registry, family) = family(2, 10);
-    fail(&family.get("a").unwrap());
-    let before = family.get("a").unwrap().status().unwrap();
-    for key in ["b", "c"] {
-        fail(&family.get(key).unwrap());
-    }
-    assert_eq!((family.live(), family.retired()), (2, 1));
-    let a = family.get("a").unwrap();
-    assert_eq!(a.status().unwrap(), before);
-    fail(&a);
-    assert_eq!(a.state(), State::Open);
-    assert_eq!((family.live(), family.retired()), (2, 1));
-    let again = registry.keyed("tenant", a.policy(), KeyedSettings::default()).unwrap();
-    assert_eq!(again.live(), 2);
-    let metrics = registry.metrics_text();
-    for line in [
-        "softfuse_keyed_breakers{breaker=\"tenant\",state=\"open\"} 1",
-        // The other one, and the overflow breaker.
-        "softfuse_keyed_breakers{breaker=\"tenant\",state=\"closed\"} 2",
-        "softfuse_call_total{breaker=\"tenant\",outcome=\"failure\"} 4",
-        "softfuse_trip_total{breaker=\"tenant\"} 1",
-    ] {
-        assert!(metrics.contains(line), "{line}\n{metrics}");
-    }
+#[tokio::test]
+async fn events_can_be_awaited() {
+    let (registry, _, breaker) = breaker(TWO_FAILURES);
+    let events = registry.subscribe();
+    let waiting = tokio::spawn(async move { (events.next_async().await, events.next_async().await) });
+    tokio::task::yield_now().await;
+    breaker.set_operator_state(OperatorState::Disabled).unwrap();
+    drop((breaker, registry));
+    let (first, second) = waiting.await.unwrap();
+    assert!(matches!(first, Some(Event::StateChanged { change, .. }) if change.new == State::Disabled));
+    assert_eq!(second, None);
 }
 
+/// A breaker component runs on its callers' threads, and those of some systems are small: 128 KiB where musl makes them.
 #[test]
-fn open_breakers_never_retire_and_overflow_is_shared() {
-    let (_, family) = family(2, 10);
-    for key in ["a", "b"] {
-        fail(&family.get(key).unwrap());
-        fail(&family.get(key).unwrap());
-    }
-    let (c, d) = (family.get("c").unwrap(), family.get("d").unwrap());
-    assert_eq!((c.name(), d.name(), family.retired()), (family.overflow().name(), family.overflow().name(), 0));
-    assert!(family.get("a").unwrap().is_open() && !c.is_open());
-    fail(&c);
-    fail(&d);
-    assert!(family.overflow().is_open());
-    // One of the two closes, and may retire then.
-    family.get("a").unwrap().reset().unwrap();
-    assert_eq!(&**family.get("e").unwrap().name(), "tenant/e");
-    assert_eq!((family.live(), family.retired()), (2, 1));
-}
-
-#[test]
-fn a_breaker_that_somebody_holds_never_retires() {
-    let (_, family) = family(1, 10);
-    let held = family.get("a").unwrap();
-    assert_eq!(family.get("b").unwrap().name(), family.overflow().name());
-    drop(held);
-    assert_eq!(&**family.get("b").unwrap().name(), "tenant/b");
-}
-
-#[test]
-fn what_is_remembered_of_retired_ones_is_bounded() {
-    let (_, family) = family(1, 2);
-    for key in ["a", "b", "c", "d", "e"] {
-        fail(&family.get(key).unwrap());
-    }
-    assert_eq!((family.live(), family.retired()), (1, 2));
-    // The first is forgotten, and starts afresh.
-    fail(&family.get("a").unwrap());
-    assert_eq!(family.get("a").unwrap().state(), State::Closed);
-    // The last two are not.
-    fail(&family.get("d").unwrap());
-    assert_eq!(family.get("d").unwrap().state(), State::Open);
-}
-
-#[test]
-fn names_of_breakers_and_families_are_one_space() {
-    let (registry, family) = family(1, 1);
-    let policy = family.overflow().policy().clone();
-    registry.breaker("llm", &policy).unwrap();
-    assert!(matches!(registry.breaker("tenant", &policy), Err(RegistryError::NameTaken(name)) if &*name == "tenant"));
-    assert!(matches!(registry.keyed("llm", &policy, KeyedSettings::default()), Err(RegistryError::NameTaken(_))));
-    assert_eq!((registry.list().len(), registry.list_keyed().len()), (1, 1));
+fn a_small_stack_is_enough() {
+    let (registry, clock, _) = breaker(TWO_FAILURES);
+    let deep = |brackets: usize| format!("trip_on = {}{}", "[".repeat(brackets), "]".repeat(brackets));
+    let nested = |depth: usize| {
+        let (open, close) = ("{ any_of = [".repeat(depth), "] }".repeat(depth));
+        format!("trip_on = {open}{{ consecutive_failures = 1 }}{close}")
+    };
+    let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || {
+        for brackets in [10, 100, 1_000, 100_000] {
+            let refused = registry.policy("deep", &deep(brackets)).unwrap_err();
+            assert!(matches!(refused, PolicyError::Invalid { .. }), "{brackets}: {refused}");
+        }
+        let deepest = (1..=200).rev().find_map(|depth| registry.policy("nested", &nested(depth)).ok()).unwrap();
+        let breaker = registry.breaker("deepest", &deepest).unwrap();
+        fail(&breaker);
+        assert_eq!(breaker.state(), State::Open);
+        let (snapshot, status) = (breaker.snapshot().unwrap(), breaker.status().unwrap());
+        assert_eq!(status.conditions.len(), 1);
+        let restored = registry.restore("again", &deepest, Conditions::new(), &snapshot, Duration::ZERO).unwrap();
+        clock.advance(Duration::from_secs(60));
+        restored.permit().unwrap().success();
+    });
+    small.unwrap().join().unwrap();
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use crate::ops::{BATCH_MAX, Ending, EntryIn, Op, Span, Which};
 use softfuse_core::time::Instant;
 use softfuse_core::{
-    Breaker, Effect, Entry, Event, EventReason, Lease, OperatorState, Outcome, Permit, QualityReport, RecordError,
-    Score, Settlement, Standing, State, Status, TRANSITIONS_MAX,
+    Breaker, Effect, Entry, Event, EventReason, LEASE_OUTCOMES_MAX, Lease, OperatorState, Outcome, Permit,
+    QualityReport, RecordError, Score, Settlement, Standing, State, Status, TRANSITIONS_MAX,
 };
 
 /// Permits that are remembered; older ones are forgotten, as by a caller that is gone.
@@ -288,7 +288,7 @@ impl Driver {
                 self.tally.leases += 1;
                 assert_eq!(refusal, None, "a lease to admit what would be refused");
                 assert_eq!(self.breaker.permit_standing(permit, self.now), Standing::Current, "of a leased permit");
-                assert!(terms.outcomes_max > 0, "a lease for nothing");
+                assert!(terms.outcomes_max <= LEASE_OUTCOMES_MAX, "a lease for ever");
                 self.permits.push(permit);
             }
             Lease::Refuse { until, rejection } => {

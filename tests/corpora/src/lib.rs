@@ -10,3 +10,4 @@ pub mod ops;
 pub mod policies;
 pub mod policy;
 pub mod snapshot;
+pub mod trace;

@@ -17,7 +17,7 @@ pub struct Known {
 
 /// The texts, each with `half_open_max_calls` and `recovery_threshold`. Inputs name them by their place: add new ones at
 /// the end, or the corpora mean something else.
-const TEXTS: [(&str, u32, u32); 12] = [
+const TEXTS: [(&str, u32, u32); 13] = [
     ("trip_on = { quality_below = { threshold = 0.7, window = 3 } }", 3, 2),
     ("trip_on = { consecutive_failures = 2 }\nhalf_open_after = \"1s\"\nrecovery_threshold = 1", 3, 1),
     ("trip_on = { error_rate_above = { rate = 0.5, window = \"4s\", slices = 4, minimum_calls = 2 } }", 3, 2),
@@ -65,6 +65,13 @@ const TEXTS: [(&str, u32, u32); 12] = [
         3,
         2,
     ),
+    (
+        "trip_on = { all_of = [ { quality_below = { threshold = 0.7, window = 2 } }, { host_condition = \"h0\" }, \
+         { slow_call_rate_above = { rate = 0.3, threshold_ms = 5, window = 3 } } ] }\n\
+         half_open_after = \"1s\"\nprobe_timeout = \"2s\"",
+        3,
+        2,
+    ),
 ];
 
 static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
@@ -83,6 +90,6 @@ pub fn known(byte: u8) -> &'static Known {
 
 /// How many there are.
 pub fn count() -> u8 {
-    // As many as TEXTS, 12.
+    // As many as TEXTS, 13.
     TEXTS.len() as u8
 }

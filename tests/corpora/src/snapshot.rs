@@ -8,7 +8,7 @@ use crate::{ops, policies};
 use softfuse_core::{Breaker, RestoreError};
 
 /// What the format's header is: its name and its version.
-pub const HEADER: &[u8] = b"SFBK\x01";
+pub const HEADER: &[u8] = b"SFBK\x02";
 /// Bytes before those of the snapshot.
 pub const PREFIX_BYTES: usize = 5;
 

@@ -2,7 +2,7 @@
 //! what they are there for.
 
 use softfuse_core::RestoreError;
-use softfuse_corpora::{history, policy, snapshot};
+use softfuse_corpora::{history, policy, snapshot, trace};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -67,6 +67,23 @@ fn histories_keep_the_promises() {
         ("errors", sum(|t| t.errors)),
         ("restored", sum(|t| t.restored)),
         ("leases", sum(|t| t.leases)),
+    ];
+    assert!(counts.iter().all(|(_, count)| *count > 0), "the corpus doesn't reach everything: {counts:?}");
+}
+
+#[test]
+fn traces_are_read_or_refused_line_by_line() {
+    let reached = over("trace", trace::run);
+    let count = |is: fn(&trace::Reached) -> bool| reached.iter().filter(|reached| is(reached)).count();
+    let counts = [
+        ("bad mappings", count(|r| r.bad_mapping)),
+        ("without a bad line", count(|r| r.calls > 0 && r.bad_lines == 0)),
+        ("with good lines and bad ones", count(|r| r.calls > 0 && r.bad_lines > 0)),
+        ("with late scores or verdicts", count(|r| r.rich > 0)),
+        ("with dates", count(|r| r.dated)),
+        ("compressed, with calls", count(|r| r.compressed && r.calls > 0)),
+        ("broken off", count(|r| r.broken)),
+        ("with more disorder than is put in order", count(|r| r.disorder > 0)),
     ];
     assert!(counts.iter().all(|(_, count)| *count > 0), "the corpus doesn't reach everything: {counts:?}");
 }

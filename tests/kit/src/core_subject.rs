@@ -1,6 +1,7 @@
 //! The native core as a subject.
 
-use crate::{Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject};
+use crate::seen;
+use crate::{CauseSeen, Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject, TripSeen};
 use softfuse_core::{
     Breaker, Cause, Effect, Event, EventReason, OperatorState, Outcome, OutcomeKind, Permit, Policy, QualityReport,
     RecordError, Rejection, Settlement, Signal, State, TripReason,
@@ -147,41 +148,34 @@ fn event(event: &Event) -> EventSeen {
         EventReason::Reset => ("reset", None),
         EventReason::Operator => ("operator", None),
     };
-    let mut texts = Vec::new();
-    let (trip, causes): (_, &[Cause]) = match reason {
-        None => (None, &[]),
-        Some(TripReason::Conditions(causes)) => (Some("conditions"), causes),
-        Some(TripReason::ProbeConditions(causes)) => (Some("probe-conditions"), causes),
-        Some(TripReason::ProbeFailed(kind)) => {
-            texts.push(kind.name().to_string());
-            (Some("probe-failed"), &[])
-        }
-        Some(TripReason::Host(reason)) => {
-            texts.push(reason.clone());
-            (Some("host"), &[])
-        }
-    };
-    texts.extend(causes.iter().map(|cause| cause.text.clone()));
     EventSeen {
         at_ns: event.at.as_nanos(),
         old: name(event.old),
         new: name(event.new),
-        kind: kind.to_string(),
-        trip: trip.map(ToString::to_string),
-        paths: causes.iter().map(|cause| cause.path.clone()).collect(),
-        values: causes.iter().map(|cause| cause.value).collect(),
-        limits: causes.iter().map(|cause| cause.limit).collect(),
-        texts,
         generation: event.generation,
         trip_count: event.trip_count,
         open_until_ns: event.open_until.map(|at| at.as_nanos()),
+        ..EventSeen::of(kind, reason.map(trip))
     }
 }
 
+fn trip(reason: &TripReason) -> TripSeen {
+    let causes = |causes: &[Cause]| causes.iter().cloned().map(cause).collect();
+    match reason {
+        TripReason::Conditions(found) => TripSeen::Conditions(causes(found)),
+        TripReason::ProbeConditions(found) => TripSeen::ProbeConditions(causes(found)),
+        TripReason::ProbeFailed(kind) => TripSeen::ProbeFailed(kind.name().to_string()),
+        TripReason::Host(reason) => TripSeen::Host(reason.clone()),
+    }
+}
+
+fn cause(Cause { path, value, limit, text }: Cause) -> CauseSeen {
+    CauseSeen { path, value, limit, text }
+}
+
 fn status(status: softfuse_core::Status) -> StatusSeen {
-    let transition = |t: &softfuse_core::Transition| {
-        format!("{} -> {} at {}: {}", t.old.name(), t.new.name(), t.at.as_nanos(), t.text)
-    };
+    let transition =
+        |t: &softfuse_core::Transition| seen::transition(t.old.name(), t.new.name(), t.at.as_nanos(), &t.text);
     let reading = |reading: softfuse_core::Reading| {
         let softfuse_core::Reading { path, value, limit, filled, needed, holds } = reading;
         ReadingSeen { path, value, limit, filled, needed, holds }

@@ -12,7 +12,7 @@ pub mod vectors;
 
 pub use core_subject::CoreSubject;
 pub use disciplined::Disciplined;
-pub use seen::{EventSeen, ReadingSeen, Seen, StatusSeen};
+pub use seen::{CauseSeen, EventSeen, ReadingSeen, Seen, StatusSeen, TripSeen};
 
 /// How a call ends, for a subject to record.
 #[derive(Clone, Debug, PartialEq)]

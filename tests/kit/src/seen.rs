@@ -25,8 +25,8 @@ pub struct Seen {
     pub event: Option<EventSeen>,
 }
 
-/// A change of state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A change of state. [`EventSeen::of`] makes its reason's part, the subject the rest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EventSeen {
     /// When.
     pub at_ns: i64,
@@ -52,6 +52,59 @@ pub struct EventSeen {
     pub trip_count: u64,
     /// When the open period ends.
     pub open_until_ns: Option<i64>,
+}
+
+impl EventSeen {
+    /// The part of a change of state that its reason tells: the reason's case, and the trip, where it was one.
+    pub fn of(kind: &str, trip: Option<TripSeen>) -> Self {
+        let (case, causes, text) = match trip {
+            None => (None, Vec::new(), None),
+            Some(TripSeen::Conditions(causes)) => (Some("conditions"), causes, None),
+            Some(TripSeen::ProbeConditions(causes)) => (Some("probe-conditions"), causes, None),
+            Some(TripSeen::ProbeFailed(kind)) => (Some("probe-failed"), Vec::new(), Some(kind)),
+            Some(TripSeen::Host(reason)) => (Some("host"), Vec::new(), Some(reason)),
+        };
+        Self {
+            kind: kind.to_owned(),
+            trip: case.map(ToOwned::to_owned),
+            paths: causes.iter().map(|cause| cause.path.clone()).collect(),
+            values: causes.iter().map(|cause| cause.value).collect(),
+            limits: causes.iter().map(|cause| cause.limit).collect(),
+            texts: text.into_iter().chain(causes.into_iter().map(|cause| cause.text)).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Why a circuit tripped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TripSeen {
+    /// Its conditions held.
+    Conditions(Vec<CauseSeen>),
+    /// They held for a probe, or for all probes together.
+    ProbeConditions(Vec<CauseSeen>),
+    /// A probe ended in a failure of this kind.
+    ProbeFailed(String),
+    /// The host's reason.
+    Host(String),
+}
+
+/// One condition's part in a trip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CauseSeen {
+    /// Its place in the policy.
+    pub path: String,
+    /// What it measured.
+    pub value: f64,
+    /// Its limit.
+    pub limit: f64,
+    /// Both, in words.
+    pub text: String,
+}
+
+/// A transition as [`StatusSeen::transitions`] lists it.
+pub fn transition(old: &str, new: &str, at_ns: i64, text: &str) -> String {
+    format!("{old} -> {new} at {at_ns}: {text}")
 }
 
 /// A condition's state.

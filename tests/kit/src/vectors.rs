@@ -3,7 +3,8 @@
 use crate::{Ending, KINDS, Seen, SignalIn, Subject};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A file of vectors.
@@ -17,7 +18,7 @@ struct File {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vector {
-    /// Unique within its file.
+    /// Unique over all files.
     pub name: String,
     /// The line of the semantics that it holds.
     pub holds: String,
@@ -63,30 +64,49 @@ struct Step {
 const LATENCY_MS: u64 = 10;
 const MS: u64 = 1_000_000;
 
+/// The file of bad policies, which is of another kind: see [`load_bad`](crate::policies::load_bad).
+const BAD_POLICIES: &str = "policies.toml";
+
 /// All vectors of a folder.
 ///
 /// # Errors
-/// For files that can't be read or have unknown keys, and a folder without any.
+/// For files that can't be read or have unknown keys, steps that would check nothing, names that come twice, and a folder
+/// without any.
 pub fn load(folder: &Path) -> Result<Vec<Vector>> {
     let mut vectors = Vec::new();
     let entries = std::fs::read_dir(folder).with_context(|| format!("the folder {}", folder.display()))?;
     let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     paths.sort();
-    // Bad policies are another kind of file: see `policies::load_bad`.
-    let is_vectors = |path: &&std::path::PathBuf| {
-        path.extension().is_some_and(|extension| extension == "toml") && !path.ends_with("policies.toml")
-    };
-    for path in paths.iter().filter(is_vectors) {
-        let text = std::fs::read_to_string(path)?;
-        let file: File = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        vectors.extend(file.vector.into_iter().map(|vector| {
-            let verdicts = vector.steps.iter().map(|step| step.verdicts.len()).max().unwrap_or(0);
-            Vector { file: name.clone(), verdicts, ..vector }
-        }));
+    let is_toml = |path: &&std::path::PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    for path in paths.iter().filter(is_toml).filter(|path| !path.ends_with(BAD_POLICIES)) {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        vectors.extend(parse(&name, &text)?);
     }
     ensure!(!vectors.is_empty(), "{} holds no vectors", folder.display());
+    let bad = if folder.join(BAD_POLICIES).exists() { crate::policies::load_bad(folder)? } else { Vec::new() };
+    let mut names = BTreeSet::new();
+    for name in vectors.iter().map(|vector| &vector.name).chain(bad.iter().map(|bad| &bad.name)) {
+        ensure!(names.insert(name), "two vectors are named `{name}`");
+    }
     Ok(vectors)
+}
+
+/// The vectors of a file's text.
+///
+/// # Errors
+/// For unknown keys, and steps that would check nothing.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Vector>> {
+    let File { vector } = toml::from_str(text).with_context(|| file.to_owned())?;
+    let vectors = vector.into_iter().map(|vector| {
+        for (index, step) in vector.steps.iter().enumerate() {
+            step.check().with_context(|| format!("{file}: `{}`, step {}", vector.name, index + 1))?;
+        }
+        ensure!(vector.steps.iter().any(Step::checks), "{file}: `{}` expects nothing", vector.name);
+        let verdicts = vector.steps.iter().map(|step| step.verdicts.len()).max().unwrap_or(0);
+        Ok(Vector { file: file.to_owned(), verdicts, ..vector })
+    });
+    vectors.collect()
 }
 
 impl Vector {
@@ -100,7 +120,6 @@ impl Vector {
     /// # Errors
     /// For the first step that differs from what is expected: its number, and both.
     pub fn run(&self, subject: &mut dyn Subject) -> Result<()> {
-        ensure!(self.steps.iter().any(Step::checks), "{}: {} expects nothing", self.file, self.name);
         let mut timeline = Timeline { now: 0, permits: BTreeMap::new() };
         for (index, step) in self.steps.iter().enumerate() {
             let place = || format!("{}: `{}`, step {} (holds: {})", self.file, self.name, index + 1, self.holds);
@@ -113,6 +132,13 @@ impl Vector {
 impl Step {
     fn checks(&self) -> bool {
         self.expect.is_some() || self.state.is_some()
+    }
+
+    /// Whether what it expects would be looked at.
+    fn check(&self) -> Result<()> {
+        ensure!(self.times != Some(0), "`times` is 0: nothing would happen");
+        ensure!(self.expect.is_none() || self.action.is_some(), "`expect` without `do`: there is no answer to look at");
+        Ok(())
     }
 
     fn ending(&self) -> Result<Ending> {
@@ -203,28 +229,44 @@ impl Timeline {
 
     fn expect(&self, step: &Step, seen: &impl Serialize) -> Result<()> {
         let Some(expected) = &step.expect else { return Ok(()) };
-        let mut found = toml::Table::try_from(seen)?;
+        let mut found = serde_json::to_value(seen)?;
         // The contract refuses a stale score as an error; a host's user is told of an effect, since it is no mistake.
-        let late = [found.get("error"), found.get("effect")].into_iter().flatten().next().cloned();
-        found.extend(late.map(|late| ("late".to_string(), late)));
-        for (key, expected) in expected {
-            matches(expected, found.get(key)).with_context(|| format!("`{key}` of {found:?}"))?;
+        if let Some(answer) = found.as_object_mut().filter(|answer| answer.contains_key("error")) {
+            let late = ["error", "effect"].into_iter().filter_map(|key| answer.get(key)).find(|value| !value.is_null());
+            let late = late.cloned().unwrap_or_default();
+            answer.insert("late".to_owned(), late);
         }
-        Ok(())
+        same_keys(expected, &found).with_context(|| format!("of {found}"))
     }
 }
 
-/// Whether what was found has all that is expected. `false` stands for what isn't there, too.
-fn matches(expected: &toml::Value, found: Option<&toml::Value>) -> Result<()> {
-    match (expected, found) {
-        (toml::Value::Boolean(false), None) => Ok(()),
-        (toml::Value::Table(expected), Some(toml::Value::Table(found))) => {
-            expected.iter().try_for_each(|(key, value)| matches(value, found.get(key)).with_context(|| key.clone()))
-        }
-        (toml::Value::Array(expected), Some(toml::Value::Array(found))) if expected.len() == found.len() => {
-            expected.iter().zip(found).try_for_each(|(expected, found)| matches(expected, Some(found)))
-        }
-        (expected, Some(found)) if expected == found => Ok(()),
-        (expected, found) => bail!("expected {expected:?}, found {found:?}"),
+/// Whether a table has all that is expected of it. What it doesn't say is `null` there, so that a key which it lacks
+/// altogether is a slip of the vector's.
+fn same_keys(expected: &toml::Table, found: &Value) -> Result<()> {
+    let Some(table) = found.as_object() else { bail!("expected {expected:?}, found {found}") };
+    for (key, expected) in expected {
+        let Some(found) = table.get(key) else {
+            bail!("there is no key `{key}` to expect; the keys are {:?}", table.keys().collect::<Vec<_>>());
+        };
+        matches(expected, found).with_context(|| format!("`{key}`"))?;
     }
+    Ok(())
+}
+
+/// Whether what was found has all that is expected. `false` stands for what isn't there, too.
+fn matches(expected: &toml::Value, found: &Value) -> Result<()> {
+    let same = match (expected, found) {
+        (toml::Value::Table(expected), found) => return same_keys(expected, found),
+        (toml::Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
+            return expected.iter().zip(found).try_for_each(|(expected, found)| matches(expected, found));
+        }
+        (toml::Value::Boolean(expected), Value::Bool(found)) => expected == found,
+        (toml::Value::Boolean(expected), Value::Null) => !expected,
+        (toml::Value::String(expected), Value::String(found)) => expected == found,
+        (toml::Value::Integer(expected), Value::Number(found)) => found.as_i64() == Some(*expected),
+        (toml::Value::Float(expected), Value::Number(found)) => found.as_f64() == Some(*expected),
+        _ => false,
+    };
+    ensure!(same, "expected {expected:?}, found {found}");
+    Ok(())
 }

@@ -196,6 +196,11 @@ impl World {
         let needed = 2 - status.passed_probes.min(2);
         assert!(status.live_probes <= needed.min(2), "more live probes than passes are needed: {status:?}");
         assert_eq!(status.retry_after.is_some(), status.state == State::Open);
+        if status.state == State::HalfOpen {
+            let calls = status.conditions.iter().filter(|reading| reading.path.ends_with("error_rate_above"));
+            let most = calls.map(|reading| reading.filled).max().unwrap_or(0);
+            assert!(most <= status.passed_probes, "a probe that hasn't passed is in a window: {status:?}");
+        }
         let bytes = self.breaker.snapshot(self.now);
         let restored = Breaker::restore(self.breaker.policy().clone(), &bytes, self.now, 0).expect("its own snapshot");
         assert_eq!(restored.status(self.now), status);

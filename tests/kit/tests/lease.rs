@@ -205,7 +205,7 @@ impl Host for Eager {
 /// What a host holds of a lease.
 enum Held {
     Ask,
-    Admit { permit: Permit, terms: AdmitTerms, debts: Vec<i64>, scores: usize },
+    Admit { permit: Permit, terms: AdmitTerms, sum: i64, scores: usize },
     Refuse { until: Option<u64> },
 }
 
@@ -236,16 +236,14 @@ impl Leased {
     fn grant(&mut self, now: u64) {
         self.held = match self.eager.breaker.grant_lease(now) {
             Lease::Ask => Held::Ask,
-            Lease::Admit { permit, terms } => {
-                Held::Admit { permit, debts: vec![0; terms.scores.len()], scores: 0, terms }
-            }
+            Lease::Admit { permit, terms } => Held::Admit { permit, terms, sum: 0, scores: 0 },
             Lease::Refuse { until, .. } => Held::Refuse { until: until.map(|at| at.as_nanos().unsigned_abs()) },
         };
     }
 
     /// Keeps an entry for later, where it is benign.
     fn keep(&mut self, of: Permit, entry: Entry, now: u64) -> bool {
-        let Held::Admit { permit, terms, debts, scores } = &mut self.held else { return false };
+        let Held::Admit { permit, terms, sum, scores } = &mut self.held else { return false };
         let (latency, score) = match entry {
             Entry::Success { latency, score, pending } => {
                 (latency, if pending { score } else { score.or(terms.missing_score) })
@@ -259,14 +257,12 @@ impl Leased {
         if !benign {
             return false;
         }
-        if let Some(score) = score {
-            for (budget, debt) in terms.scores.iter().zip(debts.iter_mut()) {
-                *debt += budget.threshold.units() - score.units();
-                if budget.debts.get(*scores).is_none_or(|most| *debt > *most) {
-                    return false;
-                }
+        if let (Some(score), Some(sums_min)) = (score, &terms.score_sums_min) {
+            let after = *sum + score.units();
+            if sums_min.get(*scores).is_none_or(|least| after < *least) {
+                return false;
             }
-            *scores += 1;
+            (*sum, *scores) = (after, *scores + 1);
         }
         self.waiting.push((now, entry));
         self.unasked += 1;
@@ -300,9 +296,21 @@ impl Host for Leased {
         if success && self.keep(permit, Entry::Success { latency: outcome.latency, score, pending }, now) {
             return None;
         }
+        let admitting = match &self.held {
+            Held::Admit { permit, .. } => Some(*permit),
+            Held::Ask | Held::Refuse { .. } => None,
+        };
         self.drain();
         let event = self.eager.end(permit, outcome, now);
-        self.grant(now);
+        match (&event, admitting) {
+            // The permit is good until an event ends its generation: a host need not ask for new terms at once.
+            (None, Some(permit)) if !success => {
+                let (until, latency_max, missing_score, score_sums_min) = (None, None, None, None);
+                let terms = AdmitTerms { outcomes_max: 0, until, latency_max, missing_score, score_sums_min };
+                self.held = Held::Admit { permit, terms, sum: 0, scores: 0 };
+            }
+            _ => self.grant(now),
+        }
         event
     }
 
@@ -367,10 +375,12 @@ fn a_leased_host_decides_as_an_eager_one() {
 }
 
 #[test]
-fn policies_with_a_hosts_own_condition_are_never_leased() {
+fn outcomes_that_a_hosts_own_condition_must_see_never_wait() {
     let text = "trip_on = { all_of = [{ host_condition = \"mine\" }, { consecutive_failures = 3 }] }";
     let policy = Arc::new(Policy::parse(text).expect("a good policy"));
-    assert_eq!(eager(&policy).breaker.grant_lease(0), Lease::Ask);
+    let granted = eager(&policy).breaker;
+    let Lease::Admit { permit, terms } = granted.grant_lease(0) else { panic!("a closed circuit admits") };
+    assert_eq!((permit, terms.outcomes_max), (Permit::from_bits(0), 0));
 }
 
 #[test]

@@ -40,3 +40,62 @@ fn the_core_reports_every_problem_of_bad_policies() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
+
+/// Runs one vector with these steps on a breaker that one failure trips.
+fn run_steps(steps: &str) -> anyhow::Result<()> {
+    let text = format!(
+        "[[vector]]\nname = \"n\"\nholds = \"h\"\npolicy = \"trip_on = {{ consecutive_failures = 1 }}\"\nsteps = [{steps}]"
+    );
+    let vectors = vectors::parse("test.toml", &text)?;
+    let policy = Policy::parse(&vectors[0].policy).expect("a good policy");
+    vectors[0].run(&mut CoreSubject::new(policy.into()))
+}
+
+#[test]
+fn what_no_answer_ever_has_is_a_slip_of_the_vector() {
+    run_steps(r#"{ do = "call", expect = { error = false, event = false, effect = "recorded" } }"#).expect("it holds");
+    run_steps(r#"{ do = "status", expect = { last_trip = false, conditions = [{ holds = false }] } }"#)
+        .expect("it holds");
+    for (steps, key) in [
+        (r#"{ do = "call", expect = { eror = false } }"#, "eror"),
+        (r#"{ do = "call", expect = { live_probes = false } }"#, "live_probes"),
+        (r#"{ do = "call", outcome = "error", expect = { event = { closed = false } } }"#, "closed"),
+        (r#"{ do = "status", expect = { late = false } }"#, "late"),
+        (r#"{ do = "status", expect = { conditions = [{ hold = false }] } }"#, "hold"),
+    ] {
+        let error = format!("{:#}", run_steps(steps).expect_err(steps));
+        assert!(error.contains(&format!("there is no key `{key}` to expect")), "{steps}: {error}");
+    }
+    for (steps, said) in [
+        (r#"{ do = "call", expect = { event = { new = false } } }"#, "found null"),
+        (r#"{ do = "call", expect = { effect = false } }"#, "expected Boolean(false), found \"recorded\""),
+        (r#"{ do = "call", exect = { effect = "recorded" } }"#, "unknown field `exect`"),
+        (r#"{ do = "call", times = 0, state = "open" }"#, "`times` is 0"),
+        (r#"{ expect = { effect = false }, state = "closed" }"#, "`expect` without `do`"),
+        (r#"{ do = "call" }"#, "expects nothing"),
+    ] {
+        let error = format!("{:#}", run_steps(steps).expect_err(steps));
+        assert!(error.contains(said), "{steps}: {error}");
+    }
+}
+
+#[test]
+fn a_name_comes_once_in_all_files() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors");
+    std::fs::create_dir_all(&folder).expect("a folder of the tests' own");
+    let vector = |name: &str| {
+        format!("[[vector]]\nname = \"{name}\"\nholds = \"h\"\npolicy = \"\"\nsteps = [{{ state = \"closed\" }}]\n")
+    };
+    let bad = |name: &str| format!("[[policy]]\nname = \"{name}\"\ntext = \"\"\nproblems = []\n");
+    let load = |a: &str, b: &str, bad_names: &[&str]| {
+        let write = |file: &str, text: String| std::fs::write(folder.join(file), text).expect("a file");
+        write("a.toml", vector(a));
+        write("b.toml", vector(b));
+        write("policies.toml", bad_names.iter().map(|name| bad(name)).collect());
+        vectors::load(&folder).map(|vectors| vectors.len()).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(load("one", "two", &["three"]), Ok(2));
+    assert_eq!(load("one", "one", &["three"]), Err("two vectors are named `one`".to_owned()));
+    assert_eq!(load("one", "two", &["two"]), Err("two vectors are named `two`".to_owned()));
+    assert_eq!(load("one", "two", &["three", "three"]), Err("two vectors are named `three`".to_owned()));
+}

@@ -30,8 +30,8 @@ fn may_depend(from: &str, to: &str, kind: DependencyKind) -> bool {
     let development = kind == DependencyKind::Development;
     let kit = to == "tests/kit" && development;
     match from {
-        // The core stands alone, and so does what a bare component needs.
-        "guest/core" | "guest/bare" => false,
+        // The core stands alone, and so does what a bare component needs. Whoever reads traces needs no breaker.
+        "guest/core" | "guest/bare" | "host/trace" => false,
         "guest/breaker" => matches!(to, "guest/core" | "guest/bare"),
         _ if from.starts_with("guest/scorers/") => to.starts_with("guest/scorers/common") || to == "guest/bare",
         "host/runtime" => kit || development && to == "guest/core",

@@ -1,21 +1,45 @@
 //! Half-open: a few probes at a time, each stored until it is settled or its deadline has passed.
 
 use super::Standing;
+use crate::condition::Record;
+use crate::event::bounded;
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::score::Score;
-use crate::time::Instant;
-use alloc::vec::Vec;
+use crate::time::{Instant, Nanos};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// A probe under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Probe {
     pub(super) number: u32,
     pub(super) deadline: Instant,
     /// A score that came before its outcome.
     pub(super) score: Option<Score>,
-    /// Whether its outcome is settled and only the score is owed.
-    pub(super) owed: bool,
+    /// Its outcome, where that is settled and only the score is owed.
+    pub(super) owed: Option<Owed>,
+}
+
+/// What waits for its score: a success that takes its place in the windows when its probe passes, and never does where
+/// the probe is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owed {
+    pub(super) latency: Nanos,
+    /// As many as the policy's host conditions, each cut to [`TEXT_BYTES_MAX`](crate::event::TEXT_BYTES_MAX).
+    pub(super) verdicts: Box<[Option<String>]>,
+}
+
+impl Owed {
+    pub(super) fn of(outcome: &Outcome<'_>) -> Self {
+        let verdicts = outcome.verdicts.iter().map(|verdict| verdict.clone().map(bounded));
+        Self { latency: outcome.latency, verdicts: verdicts.collect() }
+    }
+
+    /// As a record, now that the score has come or won't.
+    pub(super) fn record(&self, score: Option<Score>) -> Record<'_> {
+        Record { failed: false, latency: self.latency, score, verdicts: &self.verdicts }
+    }
 }
 
 /// The probes of one half-open period.
@@ -58,7 +82,7 @@ impl HalfOpen {
         }
         self.last = self.last.checked_add(1)?;
         let deadline = now.plus(policy.probe_timeout);
-        self.live.push(Probe { number: self.last, deadline, score: None, owed: false });
+        self.live.push(Probe { number: self.last, deadline, score: None, owed: None });
         Some(self.last)
     }
 
@@ -92,7 +116,7 @@ impl HalfOpen {
         }
         // A probe whose outcome is settled already is owed a score, not another outcome.
         match self.live.iter().find(|probe| probe.number == number) {
-            Some(probe) if now < probe.deadline && !probe.owed => Standing::Probe,
+            Some(probe) if now < probe.deadline && probe.owed.is_none() => Standing::Probe,
             _ => Standing::Stale,
         }
     }

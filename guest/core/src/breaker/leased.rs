@@ -15,7 +15,7 @@ use alloc::{boxed::Box, vec::Vec};
 pub enum Lease<'a> {
     /// Nothing.
     Ask,
-    /// Admit, each call with this permit, and record benign outcomes late.
+    /// Admit, each call with this permit, and record benign outcomes late, as far as the terms allow.
     Admit {
         /// What leased calls settle.
         permit: Permit,
@@ -65,10 +65,9 @@ impl Breaker {
         match &self.phase {
             Phase::Closed | Phase::MetricsOnly => {
                 let failures = self.failures_limit(now);
-                match lease::terms(&self.policy, &self.tree, failures, now) {
-                    Some(terms) => Lease::Admit { permit, terms },
-                    None => Lease::Ask,
-                }
+                let terms = lease::terms(&self.policy, &self.tree, failures, now);
+                let terms = terms.unwrap_or_else(|| AdmitTerms::admit_only(self.policy.missing()));
+                Lease::Admit { permit, terms }
             }
             Phase::Disabled => Lease::Admit { permit, terms: AdmitTerms::free(self.policy.missing()) },
             Phase::Open { until } if now < *until => {

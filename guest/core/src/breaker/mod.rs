@@ -1,5 +1,6 @@
 //! The state machine: admits or refuses, records, trips and recovers.
 
+mod footprint;
 mod half_open;
 mod leased;
 mod operator;

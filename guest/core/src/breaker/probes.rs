@@ -1,5 +1,7 @@
-//! Probes: each is judged alone when it is settled, and their scores together when the last pass that is needed arrives.
+//! Probes: each is judged alone when it is settled, and all together when the last pass that is needed arrives. Only those
+//! that passed or failed are in the windows: one that is lost while its score is owed has left nothing there.
 
+use super::half_open::Owed;
 use super::record::Checked;
 use super::{Breaker, Effect, Phase, Settlement};
 use crate::condition::{Cause, Condition, Record};
@@ -25,26 +27,24 @@ impl Breaker {
         // The outcome's own score wins over one that was reported before it.
         let score = signal.score().or(early);
         let pending = matches!(signal, Checked::Pending) && score.is_none();
-        let score = if failed || pending { score } else { score.or(self.policy.missing()) };
         let record = Record { failed, latency: outcome.latency, score: None, verdicts: outcome.verdicts };
-        // Scores come to the windows when the probe passes.
-        self.take_place(&record, outcome.kind, now);
-        if failed {
-            return self.reopen(TripReason::ProbeFailed(outcome.kind), now);
-        }
-        let causes = self.alone_causes(&record, now);
-        if !causes.is_empty() {
-            return self.reopen(TripReason::ProbeConditions(causes), now);
+        self.count_settled(failed, outcome.kind, now);
+        let causes = if failed { Vec::new() } else { self.alone_causes(&record, now) };
+        if failed || !causes.is_empty() {
+            let reason =
+                if failed { TripReason::ProbeFailed(outcome.kind) } else { TripReason::ProbeConditions(causes) };
+            self.tree.record(&self.policy.leaves, &record, now);
+            return self.reopen(reason, now);
         }
         if pending {
             if let Phase::HalfOpen(half_open) = &mut self.phase
                 && let Some(probe) = half_open.live(number)
             {
-                probe.owed = true;
+                probe.owed = Some(Owed::of(outcome));
             }
             return Effect::Pending.into();
         }
-        self.pass(number, score, now)
+        self.pass(number, &Record { score: score.or(self.policy.missing()), ..record }, now)
     }
 
     /// The conditions by which the tree holds on one probe alone.
@@ -55,13 +55,16 @@ impl Breaker {
         self.policy.tree.causes(&holds, cause)
     }
 
-    /// A probe has passed; the last one that is needed decides.
-    pub(super) fn pass(&mut self, number: u32, score: Option<Score>, now: Instant) -> Settlement {
+    /// A probe has passed, and its record takes its place; the last one that is needed decides.
+    pub(super) fn pass(&mut self, number: u32, record: &Record<'_>, now: Instant) -> Settlement {
         let Phase::HalfOpen(half_open) = &mut self.phase else { return Effect::Stale.into() };
         half_open.free(number);
         half_open.passed.push(number);
+        if let Some(score) = record.score {
+            half_open.scores.add(score);
+        }
         let enough = half_open.passed.len() >= self.policy.recovery_threshold as usize;
-        self.add_probe_score(score, now);
+        self.tree.record(&self.policy.leaves, record, now);
         if !enough {
             return Effect::Probed.into();
         }
@@ -73,6 +76,7 @@ impl Breaker {
         self.reopen(TripReason::ProbeConditions(causes), now)
     }
 
+    /// A score more of a probe that has passed.
     pub(super) fn add_probe_score(&mut self, score: Option<Score>, now: Instant) -> Settlement {
         let (Phase::HalfOpen(half_open), Some(score)) = (&mut self.phase, score) else {
             return Effect::Ignored.into();

@@ -150,16 +150,13 @@ impl Breaker {
                 let passed = half_open.passed.contains(&number);
                 let live = half_open.live(number).filter(|probe| seen < probe.deadline);
                 match live {
-                    Some(probe) if probe.owed => {
-                        self.latest = seen;
-                        Ok(self.pass(number, score, seen))
-                    }
                     Some(probe) => {
-                        if let QualityReport::Score(_) = report {
+                        let owed = probe.owed.take();
+                        if owed.is_none() && matches!(report, QualityReport::Score(_)) {
                             probe.score = score;
                         }
                         self.latest = seen;
-                        Ok(Effect::Pending.into())
+                        Ok(owed.map_or(Effect::Pending.into(), |owed| self.pass(number, &owed.record(score), seen)))
                     }
                     None if passed => {
                         self.latest = seen;
@@ -181,8 +178,14 @@ impl Breaker {
     }
 
     /// A record takes its place: in the streaks, the load and every condition's window.
-    pub(super) fn take_place(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) {
-        if record.failed {
+    fn take_place(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) {
+        self.count_settled(record.failed, kind, now);
+        self.tree.record(&self.policy.leaves, record, now);
+    }
+
+    /// A settled outcome counts in the streaks and the load, whether or not it comes to the windows.
+    pub(super) fn count_settled(&mut self, failed: bool, kind: OutcomeKind, now: Instant) {
+        if failed {
             self.count_failure(kind, now);
         } else {
             self.count_success();
@@ -190,7 +193,6 @@ impl Breaker {
         if let Some(load) = &mut self.load {
             load.note(&self.policy.adaptive, now);
         }
-        self.tree.record(&self.policy.leaves, record, now);
     }
 
     /// A late score of a closed or metrics-only circuit.

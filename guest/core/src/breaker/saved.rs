@@ -4,10 +4,10 @@
 //! The format: `SFBK`, a version byte, then postcard (varints, little-endian floats) with a CRC-32 at its end. Sums of
 //! windows by count are computed anew; all else is checked, so that no snapshot makes a breaker that can't recover.
 
-use super::half_open::{HalfOpen, Probe, Scores};
+use super::half_open::{HalfOpen, Owed, Probe, Scores};
 use super::{Breaker, FailureReport, History, Phase, TRANSITIONS_MAX, Totals, Transition};
 use crate::condition::Tree;
-use crate::event::{State, TripReason, bounded};
+use crate::event::{State, TEXT_BYTES_MAX, TripReason, bounded};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
 use crate::policy::Policy;
@@ -18,8 +18,9 @@ use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: [u8; 4] = *b"SFBK";
-const VERSION: u8 = 1;
-/// Longest snapshot that is looked at: 256 windows of 100,000 varints fit.
+const VERSION: u8 = 2;
+/// Longest snapshot that is looked at: 256 windows of 100,000 varints fit, and so do 1,000 probes that are owed a score,
+/// with 255 verdicts each.
 const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Why a snapshot could not be restored.
@@ -53,7 +54,7 @@ struct SavedProbe {
     number: u32,
     deadline: Offset,
     score: Option<i64>,
-    owed: bool,
+    owed: Option<Owed>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,7 +158,7 @@ impl Breaker {
                         number: probe.number,
                         deadline: ago(probe.deadline),
                         score: probe.score.map(Score::units),
-                        owed: probe.owed,
+                        owed: probe.owed.clone(),
                     })
                     .collect(),
                 passed: half_open.passed.clone(),
@@ -301,6 +302,16 @@ fn restore_phase(
     let deadline_max = latest.saturating_add_unsigned(policy.probe_timeout);
     if live.iter().any(|probe| probe.deadline > deadline_max) {
         return Err(corrupt("the probes' deadlines", "no later than the policy's `probe_timeout`"));
+    }
+    let verdicts_fit = |owed: &Owed| {
+        owed.verdicts.len() == policy.host_conditions.len()
+            && owed.verdicts.iter().flatten().all(|reason| reason.len() <= TEXT_BYTES_MAX)
+    };
+    if !live.iter().filter_map(|probe| probe.owed.as_ref()).all(verdicts_fit) {
+        return Err(corrupt(
+            "a probe's verdicts",
+            "one for each of the policy's host conditions, of 1024 bytes at most",
+        ));
     }
     if scores.sum.unsigned_abs() > u128::from(scores.count) * u128::from(UNITS_MAX.unsigned_abs()) {
         return Err(corrupt("the probes' scores", "a sum within the range of their count"));

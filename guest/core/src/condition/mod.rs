@@ -72,6 +72,11 @@ impl Condition {
         }
     }
 
+    /// Whether its window keeps values, not hits alone.
+    pub(crate) fn keeps_values(&self) -> bool {
+        matches!(self, Self::QualityBelow { .. } | Self::LatencyAbove { .. })
+    }
+
     /// Whether it looks at scores.
     pub(crate) fn is_quality(&self) -> bool {
         matches!(self, Self::QualityBelow { .. })

@@ -40,15 +40,11 @@ fn nanos(latency: Nanos) -> i64 {
 
 impl LeafState {
     pub(crate) fn new(condition: &Condition) -> Self {
-        match *condition {
-            Condition::QualityBelow { window, .. } | Condition::LatencyAbove { window, .. } => {
-                Self::Window(Samples::new(window.extent, true))
-            }
-            Condition::ErrorRateAbove { window, .. } | Condition::SlowCallRateAbove { window, .. } => {
-                Self::Window(Samples::new(window.extent, false))
-            }
-            Condition::ConsecutiveFailures { .. } => Self::Streak(0),
-            Condition::Host { .. } => Self::Verdict(None),
+        match (condition.window(), condition) {
+            (Some(window), _) => Self::Window(Samples::new(window.extent, condition.keeps_values())),
+            (None, Condition::ConsecutiveFailures { .. }) => Self::Streak(0),
+            // What else has no window.
+            (None, _) => Self::Verdict(None),
         }
     }
 

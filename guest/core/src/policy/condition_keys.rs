@@ -60,6 +60,11 @@ impl Conditions {
         }
     }
 
+    /// Whether any of them counts failures in a row.
+    pub(super) fn has_streaks(&self) -> bool {
+        self.leaves.iter().any(|leaf| matches!(leaf.condition, Condition::ConsecutiveFailures { .. }))
+    }
+
     fn children(&mut self, item: &Item<'_>, depth: u32, problems: &mut Problems<'_>) -> Option<Box<[Node]>> {
         if depth == limits::DEPTH_MAX {
             let message = format!("conditions are nested deeper than {} levels", limits::DEPTH_MAX);
@@ -178,7 +183,9 @@ fn window(table: &mut Table<'_>, problems: &mut Problems<'_>) -> Option<Window> 
     let extent = match &item {
         Some(item) if by_time => span_extent(item, slices.as_ref(), problems)?,
         _ => {
-            if let Some(slices) = &slices {
+            // Beside a window that is neither it can't be told whether they belong there.
+            let by_count = item.as_ref().is_none_or(|item| item.value.is_integer());
+            if let Some(slices) = slices.as_ref().filter(|_| by_count) {
                 let message = "`slices` belongs to a window by time, such as window = \"60s\"";
                 problems.add(&slices.span, &slices.path, String::from(message));
             }

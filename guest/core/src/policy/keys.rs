@@ -96,6 +96,12 @@ impl<'a> Table<'a> {
         item
     }
 
+    /// Whether a key that nobody has taken is most likely this one. All that are known are to be taken before.
+    pub(super) fn misspells(&self, key: &str) -> bool {
+        let mut unknown = self.items.iter().filter(|(.., item)| item.is_some()).map(|(name, ..)| *name);
+        unknown.any(|name| nearest(name, self.known.iter().copied()) == Some(key))
+    }
+
     /// The keys that the table has, in order of appearance.
     pub(super) fn names(&self) -> Vec<&'a str> {
         self.items.iter().map(|(name, ..)| *name).collect()

@@ -4,7 +4,6 @@ use super::condition_keys::Conditions;
 use super::keys::{Found, Item, Problems, Table, shown};
 use super::{Policy, Problem, limits};
 use crate::backoff::Backoff;
-use crate::condition::{Condition, Leaf, Node};
 use crate::load::Tier;
 use crate::score::{SCORE_MAX, Score};
 use crate::time::Nanos;
@@ -41,36 +40,56 @@ fn syntax(error: &toml::de::Error) -> Found {
 }
 
 fn policy(mut table: Table<'_>, problems: &mut Problems<'_>) -> Option<Policy> {
-    let mut conditions = Conditions::default();
     let trip_on = table.need("trip_on", problems);
+    // All are taken before any is read: what is left then is unknown, perhaps a slip of the pen for one that isn't there.
+    let [after, max_calls, threshold, timeout, required, missing, hint_max, adaptive, backoff] = [
+        "half_open_after",
+        "half_open_max_calls",
+        "recovery_threshold",
+        "probe_timeout",
+        "require_quality_signal",
+        "missing_score",
+        "retry_after_max",
+        "adaptive",
+        "backoff",
+    ]
+    .map(|key| table.take(key));
+    let mut conditions = Conditions::default();
     let tree = trip_on.and_then(|item| conditions.node(item, 0, problems));
-    let period = |item: Item<'_>, problems: &mut Problems<'_>| item.span(1..=limits::SPAN_MAX, problems);
-    let half_open_after = table.take("half_open_after").and_then(|item| period(item, problems));
-    let half_open_after = half_open_after.unwrap_or(super::HALF_OPEN_AFTER);
-    let mut count = |key: &'static str, default: u32, problems: &mut Problems<'_>| {
-        table.take(key).and_then(|item| item.u32(1..=limits::PROBES_MAX, problems)).unwrap_or(default)
+    let period = 1..=limits::SPAN_MAX;
+    // What could not be read is none from here on: nothing else is judged by a default that nobody asked for.
+    let half_open_after = match &after {
+        Some(item) => item.span(period.clone(), problems),
+        None => (!table.misspells("half_open_after")).then_some(super::HALF_OPEN_AFTER),
     };
-    let half_open_max_calls = count("half_open_max_calls", super::HALF_OPEN_MAX_CALLS, problems);
-    let recovery_threshold = count("recovery_threshold", super::RECOVERY_THRESHOLD, problems);
-    let probe_timeout = table.take("probe_timeout").and_then(|item| period(item, problems));
-    let require_quality_signal = table.take("require_quality_signal").and_then(|item| item.bool(problems));
-    let require_quality_signal = require_quality_signal.unwrap_or(false);
-    let missing_score = missing_score(&mut table, require_quality_signal, problems);
-    let retry_after_max = table.take("retry_after_max").and_then(|item| item.span(0..=limits::SPAN_MAX, problems));
-    let adaptive = table.take("adaptive").map(|item| tiers(&item, &conditions.leaves, problems)).unwrap_or_default();
-    let longest = adaptive.iter().filter_map(|tier| tier.half_open_after).fold(half_open_after, Nanos::max);
-    let backoff = table.take("backoff").and_then(|item| backoff(&item, longest, problems));
+    let require_quality_signal = match &required {
+        Some(item) => item.bool(problems),
+        None => (!table.misspells("require_quality_signal")).then_some(false),
+    };
+    let count = |item: Option<Item<'_>>, default: u32, problems: &mut Problems<'_>| {
+        item.and_then(|item| item.u32(1..=limits::PROBES_MAX, problems)).unwrap_or(default)
+    };
+    let half_open_max_calls = count(max_calls, super::HALF_OPEN_MAX_CALLS, problems);
+    let recovery_threshold = count(threshold, super::RECOVERY_THRESHOLD, problems);
+    let probe_timeout = timeout.and_then(|item| item.span(period, problems));
+    let missing_score = missing.and_then(|item| missing_score(&item, require_quality_signal, problems));
+    let retry_after_max = hint_max.and_then(|item| item.span(0..=limits::SPAN_MAX, problems));
+    // Conditions that could not be read may be streaks.
+    let streaks = if tree.is_some() { Some(conditions.has_streaks()) } else { None };
+    let adaptive = adaptive.map(|item| tiers(&item, streaks, problems)).unwrap_or_default();
+    let longest = adaptive.iter().filter_map(|tier| tier.half_open_after).chain(half_open_after).max();
+    let backoff = backoff.and_then(|item| self::backoff(&item, longest, problems));
     table.finish(problems);
     let mut policy = Policy {
         tree: tree?,
         leaves: conditions.leaves.into(),
         host_conditions: conditions.host_conditions.into(),
-        half_open_after,
+        half_open_after: half_open_after?,
         half_open_max_calls,
         recovery_threshold,
         probe_timeout: probe_timeout.unwrap_or(super::PROBE_TIMEOUT),
-        require_quality_signal,
-        missing_score,
+        require_quality_signal: require_quality_signal?,
+        missing_score: missing_score.unwrap_or(Score::ZERO),
         retry_after_max: retry_after_max.unwrap_or(super::RETRY_AFTER_MAX),
         backoff: backoff.unwrap_or_default(),
         adaptive: adaptive.into(),
@@ -80,20 +99,20 @@ fn policy(mut table: Table<'_>, problems: &mut Problems<'_>) -> Option<Policy> {
     Some(policy)
 }
 
-fn missing_score(table: &mut Table<'_>, required: bool, problems: &mut Problems<'_>) -> Score {
-    let Some(item) = table.take("missing_score") else { return Score::ZERO };
-    let Some(score) = item.f64(-SCORE_MAX..=SCORE_MAX, problems) else { return Score::ZERO };
-    if !required {
+/// `required` is `require_quality_signal`, where that is known.
+fn missing_score(item: &Item<'_>, required: Option<bool>, problems: &mut Problems<'_>) -> Option<Score> {
+    let score = item.f64(-SCORE_MAX..=SCORE_MAX, problems)?;
+    if required == Some(false) {
         let message =
             "`missing_score` is used under `require_quality_signal = true` only, which this policy doesn't set";
         problems.add(&item.span, &item.path, message.into());
     }
     // In range by the check above.
-    Score::quantise(score).unwrap_or(Score::ZERO)
+    Score::quantise(score).ok()
 }
 
-/// `longest` is the longest first period, that of a tier perhaps.
-fn backoff(item: &Item<'_>, longest: Nanos, problems: &mut Problems<'_>) -> Option<Backoff> {
+/// `longest` is the longest first period that is known, that of a tier perhaps.
+fn backoff(item: &Item<'_>, longest: Option<Nanos>, problems: &mut Problems<'_>) -> Option<Backoff> {
     let Some(mut table) = item.table() else {
         item.expected("a table such as { multiplier = 2.0, max = \"10m\", jitter = 0.1, seed = 1 }", problems);
         return None;
@@ -102,7 +121,7 @@ fn backoff(item: &Item<'_>, longest: Nanos, problems: &mut Problems<'_>) -> Opti
     let multiplier = table.take("multiplier").and_then(|item| item.f64(1.0..=limits::MULTIPLIER_MAX, problems));
     let max = table.take("max").and_then(|item| {
         let max = item.span(1..=limits::SPAN_MAX, problems)?;
-        if max < longest {
+        if let Some(longest) = longest.filter(|longest| max < *longest) {
             let message = format!("the cap {} is shorter than `half_open_after`, {}", shown(max), shown(longest));
             problems.add(&item.span, &item.path, message);
         }
@@ -114,20 +133,20 @@ fn backoff(item: &Item<'_>, longest: Nanos, problems: &mut Problems<'_>) -> Opti
     Some(Backoff {
         multiplier: multiplier.unwrap_or(default.multiplier),
         // A default cap below the first period would shorten it.
-        max: max.unwrap_or(default.max.max(longest)),
+        max: max.unwrap_or(longest.map_or(default.max, |longest| longest.max(default.max))),
         jitter: jitter.unwrap_or(default.jitter),
         seed: seed.unwrap_or(default.seed),
     })
 }
 
-fn tiers(item: &Item<'_>, leaves: &[Leaf], problems: &mut Problems<'_>) -> Vec<Tier> {
+/// `streaks` says whether the policy has a `consecutive_failures`, where that is known.
+fn tiers(item: &Item<'_>, streaks: Option<bool>, problems: &mut Problems<'_>) -> Vec<Tier> {
     let tables = item.value.as_array().filter(|array| array.iter().all(|tier| tier.get_ref().is_table()));
     let Some(array) = tables.filter(|array| (1..=limits::TIERS_MAX).contains(&array.len())) else {
         let tiers_max = limits::TIERS_MAX;
         item.expected(&format!("1 to {tiers_max} tables [[adaptive]] with `calls_per_minute_above`"), problems);
         return Vec::new();
     };
-    let streaks = leaves.iter().any(|leaf| matches!(leaf.condition, Condition::ConsecutiveFailures { .. }));
     let mut tiers: Vec<Tier> = Vec::new();
     for (index, value) in array.iter().enumerate() {
         let tier = Item::new(value, format!("{}[{index}]", item.path));
@@ -142,13 +161,13 @@ fn tiers(item: &Item<'_>, leaves: &[Leaf], problems: &mut Problems<'_>) -> Vec<T
     tiers
 }
 
-fn tier(item: &Item<'_>, streaks: bool, problems: &mut Problems<'_>) -> Option<Tier> {
+fn tier(item: &Item<'_>, streaks: Option<bool>, problems: &mut Problems<'_>) -> Option<Tier> {
     // The caller has checked that it is a table.
     let mut table = item.table()?;
     let above = table.need("calls_per_minute_above", problems);
     let above = above.and_then(|item| item.u32(0..=limits::CALLS_PER_MINUTE_MAX, problems));
     let failures = table.take("consecutive_failures").and_then(|item| {
-        if !streaks {
+        if streaks == Some(false) {
             let message = "`trip_on` has no `consecutive_failures`, whose limit this would be";
             problems.add(&item.span, &item.path, message.into());
         }
@@ -161,11 +180,4 @@ fn tier(item: &Item<'_>, streaks: bool, problems: &mut Problems<'_>) -> Option<T
     }
     table.finish(problems);
     Some(Tier { calls_per_minute_above: above?, consecutive_failures: failures, half_open_after })
-}
-
-/// A tree that never holds, for a policy whose conditions could not be read.
-impl Default for Node {
-    fn default() -> Self {
-        Self::Any(Vec::new().into())
-    }
 }

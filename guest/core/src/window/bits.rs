@@ -5,6 +5,11 @@ use alloc::{vec, vec::Vec};
 /// Windows of up to this many samples need no allocation: a million idle breakers are a million of these.
 const INLINE: u32 = 64;
 
+/// Bytes that a full ring takes beside itself.
+pub(super) fn heap_bytes(capacity: u32) -> u64 {
+    if capacity <= INLINE { 0 } else { u64::from(capacity).div_ceil(64) * 8 }
+}
+
 #[derive(Clone, Debug)]
 enum Words {
     Inline(u64),

@@ -10,6 +10,7 @@ pub(crate) use slices::{Slice, SliceRing};
 pub(crate) use values::ValueRing;
 
 use crate::time::Nanos;
+use core::mem::size_of;
 use serde::{Deserialize, Serialize};
 
 /// How far a condition looks back.
@@ -24,6 +25,17 @@ pub(crate) enum Extent {
         /// How many slices: 1 or more.
         slices: u32,
     },
+}
+
+impl Extent {
+    /// Bytes that its samples take beside their ring when it is full; `values` says whether more than hits matters.
+    pub(crate) fn heap_bytes(self, values: bool) -> u64 {
+        match self {
+            Self::Count(capacity) if values => u64::from(capacity) * size_of::<i64>() as u64,
+            Self::Count(capacity) => bits::heap_bytes(capacity),
+            Self::Span { slices, .. } => u64::from(slices) * size_of::<Slice>() as u64,
+        }
+    }
 }
 
 /// A condition's window: how far it looks back, and how many samples it takes before the condition can hold.

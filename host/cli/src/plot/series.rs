@@ -3,12 +3,11 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
-use softfuse::OutcomeKind;
+use softfuse_trace::{Call, OutcomeKind};
 
 use super::buckets::Buckets;
 use crate::fail::wrong;
 use crate::replay::Lane;
-use crate::trace::Call;
 
 /// Up to how many calls each has a dot of its own.
 const POINTS_MAX: usize = 3_000;

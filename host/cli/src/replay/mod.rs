@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use softfuse::{Policy, PolicyError, Registry};
+use softfuse_trace::Call;
 
 use crate::args::ReplayArgs;
 use crate::fail::{PROBLEMS, wrong};
@@ -21,7 +22,7 @@ use crate::output;
 use crate::plot::{self, Series};
 use crate::scoring::Scoring;
 use crate::snippet;
-use crate::trace::{Call, Trace};
+use crate::trace::Trace;
 
 pub(crate) use lane::Lane;
 pub(crate) use tally::Tally;

@@ -1,9 +1,9 @@
 //! What happened to one breaker in a replay, in bounded space.
 
-use softfuse::{Cause, EventReason, OutcomeKind, State, StateChange, TripReason};
+use softfuse::{Cause, EventReason, State, StateChange, TripReason};
+use softfuse_trace::{Call, OutcomeKind};
 
 use super::bands::Bands;
-use crate::trace::Call;
 
 /// How many openings are kept in full; all are counted.
 pub(crate) const TRIPS_KEPT_MAX: usize = 10_000;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use softfuse::{Exchange, ExchangeHead};
+use softfuse_trace::{Fields, LINE_BYTES_MAX, Line, Source};
 
 use crate::fail::wrong;
 use crate::scoring;
-use crate::trace::{Fields, LINE_BYTES_MAX, Line, Source};
 
 /// The keys that tell an answer by itself from an exchange.
 const ANSWER_KEYS: [&str; 3] = ["choices", "data", "output"];

@@ -51,7 +51,7 @@ impl LateScores {
     pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<StateChange>) {
         let reported = self.report(wit::QualityReport::Score(score.get()), now);
         if !matches!(reported.0, Effect::Stale | Effect::Lost) {
-            self.breaker.0.meters.scored(score.get());
+            self.breaker.0.meters.tally().scored(score);
         }
         reported
     }

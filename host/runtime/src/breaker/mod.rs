@@ -6,6 +6,7 @@ mod permit;
 mod reporter;
 
 use std::fmt;
+use std::mem::Discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub use reporter::{Reported, Reporter};
 
 use crate::bindings::breaker as wit;
 use crate::clock::Clock;
-use crate::component::{Cell, Slot};
+use crate::component::{Cell, Slots};
 use crate::condition::Held;
 use crate::error::{ComponentFailure, Rejected};
 use crate::events::Hub;
@@ -37,14 +38,28 @@ pub enum FailureMode {
     Closed,
 }
 
-/// What the breakers of a registry share.
+/// What the named breakers of a registry share, or those of a keyed family: instances of their own, all else of the
+/// registry's.
 pub(crate) struct Home {
-    pub(crate) slot: Slot,
+    pub(crate) slots: Slots,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) hub: Hub,
-    pub(crate) metrics: Metrics,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure_mode: FailureMode,
     pub(crate) snapshot_every: u64,
+}
+
+impl Home {
+    /// A keyed family's home.
+    pub(crate) fn with_slots(&self, slots: Slots) -> Self {
+        Self {
+            slots,
+            clock: Arc::clone(&self.clock),
+            hub: Arc::clone(&self.hub),
+            metrics: Arc::clone(&self.metrics),
+            ..*self
+        }
+    }
 }
 
 /// A circuit breaker. Cheap to clone; all clones are one breaker. [`Registry`](crate::Registry) makes them.
@@ -57,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) home: Arc<Home>,
-    pub(crate) meters: BreakerMeters,
+    pub(crate) meters: Arc<BreakerMeters>,
     pub(crate) inner: Mutex<Inner>,
     /// The state as of the last event: exact, since every change makes one.
     state: AtomicU8,
@@ -70,17 +85,19 @@ pub(crate) struct Inner {
     pub(crate) conditions: Held,
     /// Events of the operation under way.
     pub(crate) outbox: Vec<Event>,
+    /// How the component failed at the last operation, if it did.
+    failing: Option<Discriminant<ComponentFailure>>,
 }
 
 impl Breaker {
-    pub(crate) fn new(home: &Arc<Home>, cell: Cell, conditions: Held, meters: BreakerMeters) -> Self {
+    pub(crate) fn new(home: &Arc<Home>, cell: Cell, conditions: Held, meters: Arc<BreakerMeters>) -> Self {
         meters.appeared(State::Closed);
         Self(Arc::new(Shared {
             name: Arc::clone(&cell.name),
             policy: cell.policy.clone(),
             home: Arc::clone(home),
             meters,
-            inner: Mutex::new(Inner { cell, conditions, outbox: Vec::new() }),
+            inner: Mutex::new(Inner { cell, conditions, outbox: Vec::new(), failing: None }),
             state: AtomicU8::new(State::Closed.as_metric()),
             trip_count: AtomicU64::new(0),
         }))
@@ -247,9 +264,16 @@ impl Breaker {
     /// # Errors
     /// The refusal.
     pub fn permit_at(&self, now: Time) -> Result<Permit, Rejected> {
-        let asked = self.0.operate(now, |seated, _| {
+        let probing = self.0.known_state() == State::HalfOpen;
+        let asked = self.0.operate(now, |seated, every| {
             match seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))? {
-                Ok(wit::Admission { permit, event }) => Ok((Ok((permit, seated.cell().incarnation())), event)),
+                Ok(wit::Admission { permit, event }) => {
+                    if probing {
+                        // Saved at once: its number must not be given again if the component fails.
+                        seated.cell().unsaved = every;
+                    }
+                    Ok((Ok((permit, seated.cell().incarnation())), event))
+                }
                 Err(wit::Refusal::Rejected(rejection)) => Ok((Err(rejection), None)),
                 Err(wit::Refusal::UnknownBreaker) => Err(seated.nonsense("a breaker that it made is unknown to it")),
                 Err(wit::Refusal::Other(text)) => Err(seated.nonsense(&format!("no permit and no rejection: {text}"))),
@@ -260,10 +284,13 @@ impl Breaker {
             Ok((Err(rejection), _)) => self.0.rejected(rejection),
             Err(failure) => match self.0.refused_by_failure(failure) {
                 Some(rejected) => rejected,
-                None => return Ok(Permit::new(self.clone(), None, 0, now)),
+                None => {
+                    self.0.meters.tally().unguarded += 1;
+                    return Ok(Permit::new(self.clone(), None, 0, now));
+                }
             },
         };
-        self.0.meters.rejected();
+        self.0.meters.tally().rejected += 1;
         Err(rejected)
     }
 }
@@ -320,7 +347,8 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.meters.vanished(self.known_state());
-        self.home.slot.unseat(&mut self.inner.get_mut().cell);
+        let cell = &mut self.inner.get_mut().cell;
+        self.home.slots.of(cell).unseat(cell);
     }
 }
 
@@ -328,15 +356,14 @@ impl Breaker {
     /// Takes a snapshot to come back from: the bytes, when, and the trip count. `None` where the component fails.
     pub(crate) fn retire(&self) -> Option<(Arc<[u8]>, Time, u64)> {
         let mut inner = self.0.inner.lock();
-        let Inner { cell, outbox, .. } = &mut *inner;
-        // One that never sat anywhere has nothing to lose but what it was to come back from.
-        let saved = match self.0.home.slot.save_again(cell, outbox) {
-            Ok(()) => cell.saved(),
-            Err(_) => None,
-        };
+        let now = inner.cell.last_now();
+        let saved = self.0.operate_locked(&mut inner, now, |seated, _| {
+            seated.save()?;
+            Ok(((), None))
+        });
         // Delivered with the next events: the caller holds its family's lock, which a callback may want.
         self.0.home.hub.queue(&mut inner.outbox);
-        let (bytes, at) = saved?;
+        let (bytes, at) = saved.ok().and(inner.cell.saved())?;
         Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
     }
 

@@ -1,15 +1,16 @@
 //! How a breaker calls its component: lock, take the seat, call, keep a snapshot, tell what happened, unlock, deliver.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Inner, Shared};
 use crate::bindings::breaker as wit;
-use crate::component::Seated;
-use crate::condition::CallRecord;
+use crate::component::{Restored, Seated};
+use crate::condition::{CallRecord, Held};
 use crate::error::ComponentFailure;
 use crate::limits::Limits;
-use crate::types::{Effect, Event, EventReason, Outcome, Signal, StateChange, Time};
+use crate::types::{Effect, Event, EventReason, Outcome, Signal, State, StateChange, Time};
 
 type Store = wasmtime::Store<Limits>;
 
@@ -30,15 +31,18 @@ impl Shared {
     }
 
     /// [`operate`](Self::operate) under the lock that the caller holds, and after which it publishes.
-    fn operate_locked<T>(
+    pub(super) fn operate_locked<T>(
         &self,
         inner: &mut Inner,
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>, u64) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
-        let Inner { cell, conditions, outbox } = inner;
+        let Inner { cell, conditions, outbox, failing } = inner;
         let every = self.home.snapshot_every;
-        let result = self.home.slot.seat(cell, now, outbox).and_then(|mut seated| {
+        let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
+            if let Some(restored) = seated.restored() {
+                self.welcome_back(&mut seated, restored, now, conditions, outbox)?;
+            }
             let (answer, event) = operation(&mut seated, every)?;
             if event.is_some() || seated.cell().unsaved >= every {
                 // The answer stands, even if the component fails at this; what wasn't saved is then lost.
@@ -48,15 +52,29 @@ impl Shared {
             }
             Ok((answer, event, None))
         });
-        let failed = |failure: ComponentFailure| Event::ComponentFailed { breaker: Arc::clone(&self.name), failure };
-        let (answer, event, failure) = match result {
-            Ok(result) => result,
+        // Told once, not with every call while it lasts.
+        let mut told = |failure: &ComponentFailure| {
+            let kind = Some(discriminant(failure));
+            if *failing != kind && !matches!(failure, ComponentFailure::Resting { .. }) {
+                let (breaker, failure) = (Arc::clone(&self.name), failure.clone());
+                outbox.push(Event::ComponentFailed { breaker, failure });
+            }
+            *failing = kind;
+        };
+        let (answer, event) = match result {
+            Ok((answer, event, Some(failure))) => {
+                told(&failure);
+                (answer, event)
+            }
+            Ok((answer, event, None)) => {
+                *failing = None;
+                (answer, event)
+            }
             Err(failure) => {
-                outbox.push(failed(failure.clone()));
+                told(&failure);
                 return Err(failure);
             }
         };
-        outbox.extend(failure.map(failed));
         let change = event.map(StateChange::from_wit);
         if let Some(change) = &change {
             // A trip leaves the windows as they are till half-open; everything else makes them fresh.
@@ -69,6 +87,31 @@ impl Shared {
             outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
         }
         Ok((answer, change))
+    }
+
+    /// A breaker came back after its instance had failed: in the state of its snapshot, or closed. What the host knows of it
+    /// follows.
+    fn welcome_back(
+        &self,
+        seated: &mut Seated<'_>,
+        restored: Restored,
+        now: Time,
+        conditions: &mut Held,
+        outbox: &mut Vec<Event>,
+    ) -> Result<(), ComponentFailure> {
+        let Restored { records_lost, from_snapshot } = restored;
+        let known = self.known_state();
+        // A component that can't say leaves it at what is known.
+        if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
+            self.note(State::from_wit(status.state), status.trip_count);
+        }
+        let state = self.known_state();
+        let breaker = Arc::clone(&self.name);
+        outbox.push(Event::BreakerRestored { breaker, state, records_lost, from_snapshot });
+        if !from_snapshot || state != known {
+            conditions.reset(&self.name, outbox);
+        }
+        Ok(())
     }
 
     /// Queues what there is to tell, unlocks, and hands it out.

@@ -169,12 +169,14 @@ impl Permit {
         }
         let owed = self.reporters_owe(debtor, &outcome);
         let shared = &self.breaker.0;
-        shared.meters.settled(outcome.kind, latency.as_secs_f64());
+        let mut tally = shared.meters.tally();
+        tally.settled(outcome.kind, latency);
         if let Signal::Score(score) = outcome.signal
             && !outcome.kind.is_neutral()
         {
-            shared.meters.scored(score.get());
+            tally.scored(score);
         }
+        drop(tally);
         let (effect, change) = match self.raw {
             Some(raw) => shared.record(raw, self.incarnation, outcome, latency, now),
             None => (Effect::Lost, None),

@@ -1,7 +1,7 @@
 //! A breaker's place in the component, as its host keeps it: where it sits, and the snapshot that it would come back from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::policy::Policy;
 use crate::types::Time;
@@ -10,6 +10,8 @@ use crate::types::Time;
 pub(crate) struct Cell {
     /// Tells it from all others of the process.
     pub(crate) uid: u64,
+    /// Which of its home's instances it sits in.
+    pub(super) slot: usize,
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) salt: u64,
@@ -34,9 +36,11 @@ pub(super) struct Saved {
 }
 
 impl Cell {
-    pub(crate) fn new(uid: u64, name: Arc<str>, policy: Policy, salt: u64) -> Self {
+    pub(super) fn new(slot: usize, name: Arc<str>, policy: Policy, salt: u64) -> Self {
+        static UIDS: AtomicU64 = AtomicU64::new(1);
+        let uid = UIDS.fetch_add(1, Ordering::Relaxed);
         let last_now = Arc::new(AtomicI64::new(0));
-        Self { uid, name, policy, salt, seat: None, saved: None, unsaved: 0, last_now }
+        Self { uid, slot, name, policy, salt, seat: None, saved: None, unsaved: 0, last_now }
     }
 
     /// Makes it come back from a snapshot that was taken at `at`, on its own clock.
@@ -54,7 +58,7 @@ impl Cell {
         self.seat.map_or(0, |seat| seat.incarnation)
     }
 
-    pub(super) fn last_now(&self) -> Time {
+    pub(crate) fn last_now(&self) -> Time {
         Time::from_nanos(self.last_now.load(Ordering::Relaxed))
     }
 }

@@ -33,13 +33,15 @@ pub(super) struct Live {
     pub(super) policies: LruCache<u64, u32>,
     /// Who sits here, for a hot upgrade.
     pub(super) seated: HashMap<u64, Occupant>,
+    /// What the windows of those who sit here take when they are full.
+    windows_bytes: u64,
     /// It failed while it was handed over, and can't be entered again.
     pub(super) dead: bool,
 }
 
 impl Live {
     pub(super) fn new(instance: Instance) -> Self {
-        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), dead: false }
+        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), windows_bytes: 0, dead: false }
     }
 }
 
@@ -94,8 +96,37 @@ impl Live {
         }
     }
 
+    /// Seats somebody for whom there is room.
+    pub(super) fn seat(&mut self, uid: u64, occupant: Occupant) {
+        self.windows_bytes = self.windows_bytes.saturating_add(occupant.policy.info().breaker_bytes);
+        self.seated.insert(uid, occupant);
+    }
+
+    /// Whoever sat here, and doesn't any more.
+    pub(super) fn leave(&mut self, uid: u64) -> Option<Occupant> {
+        let occupant = self.seated.remove(&uid)?;
+        self.windows_bytes = self.windows_bytes.saturating_sub(occupant.policy.info().breaker_bytes);
+        Some(occupant)
+    }
+
+    /// An instance that runs out of memory fails for all who sit there, so what may fill it is refused beforehand.
+    fn check_room(&self, name: &Arc<str>, policy: &Policy) -> Result<(), Taking> {
+        let (bytes, max) = (policy.info().breaker_bytes, self.instance.bounds().windows_bytes_max());
+        if self.windows_bytes.saturating_add(bytes) <= max {
+            return Ok(());
+        }
+        let message = format!(
+            "its windows take up to {bytes} bytes, and those of the {} breakers beside it take up to {} of {max}: \
+             `component_memory_bytes_max` sets the bound",
+            self.seated.len(),
+            self.windows_bytes
+        );
+        Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(name), message }))
+    }
+
     /// Makes the breaker, from its snapshot where there is one that the component takes.
     pub(super) fn take(&mut self, cell: &Cell, now: Time) -> Result<(u32, bool), Taking> {
+        self.check_room(&cell.name, &cell.policy)?;
         let policy = self.policy_id(&cell.name, &cell.policy)?;
         if let Some(saved) = &cell.saved {
             match self.restore(policy, saved, now)? {
@@ -165,7 +196,7 @@ impl Live {
                         policy: seated.policy.clone(),
                         last_now: Arc::clone(&seated.last_now),
                     };
-                    next.seated.insert(*uid, entry);
+                    next.seat(*uid, entry);
                     replaced.restored.push(Arc::clone(&seated.name));
                 }
                 Ok(Err(reason)) => replaced.refused.push((Arc::clone(&seated.name), reason.to_string())),

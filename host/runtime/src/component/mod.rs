@@ -3,12 +3,14 @@
 mod cell;
 mod live;
 mod slot;
+mod slots;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use cell::Cell;
-pub(crate) use slot::{RestSettings, Seated, Slot};
+pub(crate) use slot::{RestSettings, Restored, Seated, Slot};
+pub(crate) use slots::{Slots, replace};
 
 use wasmtime::Store;
 use wasmtime::component::Linker;
@@ -23,6 +25,15 @@ use crate::limits::{Fault, Limits, fault};
 pub(crate) struct Bounds {
     pub(crate) deadline: Duration,
     pub(crate) memory_bytes_max: usize,
+}
+
+impl Bounds {
+    /// What breakers' windows may have of it: an eighth is left for the component itself, trips' reasons and snapshots on
+    /// their way out.
+    pub(crate) fn windows_bytes_max(self) -> u64 {
+        let bytes = self.memory_bytes_max as u64;
+        bytes - bytes / 8
+    }
 }
 
 /// Compiled code, its imports and exports checked.
@@ -86,6 +97,10 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    pub(super) fn bounds(&self) -> Bounds {
+        self.component.bounds
+    }
+
     /// Calls the component, for at most its deadline.
     pub(crate) fn call<T>(
         &mut self,

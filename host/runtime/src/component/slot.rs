@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::error::{ComponentFailure, RestoreError};
 use crate::metrics::ComponentMeters;
 use crate::policy::Policy;
-use crate::types::{Event, Time};
+use crate::types::Time;
 
 /// When a component that fails is let rest.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct Slot {
     inner: Mutex<Inner>,
     clock: Arc<dyn Clock>,
     rest: RestSettings,
-    meters: ComponentMeters,
+    meters: Arc<ComponentMeters>,
 }
 
 struct Inner {
@@ -69,6 +69,21 @@ pub(crate) struct Seated<'a> {
     cell: &'a mut Cell,
     id: u32,
     now: Time,
+    restored: Option<Restored>,
+}
+
+/// A breaker was brought back after its instance had failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restored {
+    pub(crate) records_lost: u64,
+    pub(crate) from_snapshot: bool,
+}
+
+/// A slot with a newer instance that will take the place of the one at work.
+pub(super) struct Prepared<'a> {
+    slot: &'a Slot,
+    inner: MutexGuard<'a, Inner>,
+    next: Option<Live>,
 }
 
 impl Slot {
@@ -76,7 +91,7 @@ impl Slot {
         component: BreakerComponent,
         clock: Arc<dyn Clock>,
         rest: RestSettings,
-        meters: ComponentMeters,
+        meters: Arc<ComponentMeters>,
     ) -> Self {
         let inner = Inner {
             component,
@@ -90,25 +105,15 @@ impl Slot {
         Self { inner: Mutex::new(inner), clock, rest, meters }
     }
 
-    /// The component that new instances are made of.
-    pub(crate) fn component(&self) -> BreakerComponent {
-        self.inner.lock().component.clone()
-    }
-
-    /// Seats a breaker, bringing it back if its last seat is gone. What there is to say of that goes to `outbox`.
-    pub(crate) fn seat<'a>(
-        &'a self,
-        cell: &'a mut Cell,
-        now: Time,
-        outbox: &mut Vec<Event>,
-    ) -> Result<Seated<'a>, ComponentFailure> {
+    /// Seats a breaker, bringing it back if its last seat is gone.
+    pub(crate) fn seat<'a>(&'a self, cell: &'a mut Cell, now: Time) -> Result<Seated<'a>, ComponentFailure> {
         let mut inner = self.inner.lock();
         cell.last_now.fetch_max(now.as_nanos(), Ordering::Relaxed);
-        let id = match cell.seat {
-            Some(seat) if seat.incarnation == inner.incarnation && inner.live.is_some() => seat.id,
-            _ => self.take_seat(&mut inner, cell, now, outbox)?,
+        let (id, restored) = match cell.seat {
+            Some(seat) if seat.incarnation == inner.incarnation && inner.live.is_some() => (seat.id, None),
+            _ => self.take_seat(&mut inner, cell, now)?,
         };
-        Ok(Seated { slot: self, inner, cell, id, now })
+        Ok(Seated { slot: self, inner, cell, id, now, restored })
     }
 
     #[cold]
@@ -117,8 +122,7 @@ impl Slot {
         inner: &mut Inner,
         cell: &mut Cell,
         now: Time,
-        outbox: &mut Vec<Event>,
-    ) -> Result<u32, ComponentFailure> {
+    ) -> Result<(u32, Option<Restored>), ComponentFailure> {
         self.start(inner)?;
         let incarnation = inner.incarnation;
         // `start` has just seen to it that there is one.
@@ -126,7 +130,7 @@ impl Slot {
         if let Some(seated) = live.seated.get(&cell.uid) {
             // A hot upgrade brought it along. What it has seen since its last snapshot is still not saved.
             cell.seat = Some(Seat { incarnation, id: seated.id });
-            return Ok(seated.id);
+            return Ok((seated.id, None));
         }
         let came_back = cell.seat.is_some();
         let taken = live.take(cell, now);
@@ -141,18 +145,14 @@ impl Slot {
             policy: cell.policy.clone(),
             last_now: Arc::clone(&cell.last_now),
         };
-        live.seated.insert(cell.uid, entry);
-        if came_back || (cell.saved.is_some() && !from_snapshot) {
-            self.meters.records_lost.inc_by(cell.unsaved);
-            outbox.push(Event::BreakerRestored {
-                breaker: Arc::clone(&cell.name),
-                records_lost: cell.unsaved,
-                from_snapshot,
-            });
-        }
+        live.seat(cell.uid, entry);
+        let restored = (came_back || (cell.saved.is_some() && !from_snapshot)).then(|| {
+            self.meters.records_lost.fetch_add(cell.unsaved, Ordering::Relaxed);
+            Restored { records_lost: cell.unsaved, from_snapshot }
+        });
         cell.unsaved = 0;
         cell.seat = Some(Seat { incarnation, id });
-        Ok(id)
+        Ok((id, restored))
     }
 
     /// Makes an instance where there is none, unless the component rests.
@@ -172,7 +172,7 @@ impl Slot {
             Ok(instance) => {
                 inner.incarnation += 1;
                 if inner.incarnation > 1 {
-                    self.meters.restarts.inc();
+                    self.meters.restarts.fetch_add(1, Ordering::Relaxed);
                 }
                 inner.started_at = now;
                 inner.live = Some(Live::new(instance));
@@ -188,8 +188,9 @@ impl Slot {
         let now = self.clock.now();
         tracing::error!(component = %inner.component.source_name(), %failure, "the breaker component failed");
         self.meters.failed(&failure);
-        inner.live = None;
-        if now.saturating_since(inner.started_at) > self.rest.rest_max {
+        // What never started hasn't lived long, however long ago the last one did.
+        let lived = inner.live.take().is_some();
+        if lived && now.saturating_since(inner.started_at) > self.rest.rest_max {
             inner.rests = 0;
         }
         inner.failures.push_back(now);
@@ -225,12 +226,6 @@ impl Slot {
         }
     }
 
-    /// Takes a snapshot of a breaker as of the last time that it was called with.
-    pub(crate) fn save_again(&self, cell: &mut Cell, outbox: &mut Vec<Event>) -> Result<(), ComponentFailure> {
-        let now = cell.last_now();
-        self.seat(cell, now, outbox)?.save()
-    }
-
     /// Whether the component takes a snapshot under this policy.
     pub(crate) fn try_restore(
         &self,
@@ -262,7 +257,7 @@ impl Slot {
         let Some(seat) = cell.seat.take() else { return };
         let incarnation = inner.incarnation;
         let Some(live) = inner.live.as_mut() else { return };
-        let id = match live.seated.remove(&cell.uid) {
+        let id = match live.leave(cell.uid) {
             Some(seated) => seated.id,
             None if seat.incarnation == incarnation => seat.id,
             None => return,
@@ -272,28 +267,41 @@ impl Slot {
         }
     }
 
-    /// Puts a new component in the place of this one, and brings along every breaker that sits here.
+    /// Makes an instance of a newer component, and brings every breaker that sits here into it. The one at work stays
+    /// there, and is locked, until that is committed or dropped.
     ///
     /// # Errors
-    /// Where the new one doesn't start, or fails while it takes the breakers over: the old one then stays at work.
-    pub(crate) fn replace(&self, component: BreakerComponent) -> Result<Replaced, ComponentFailure> {
+    /// Where the new one doesn't start, or fails while it takes the breakers over.
+    pub(super) fn prepare(
+        &self,
+        component: &BreakerComponent,
+        replaced: &mut Replaced,
+    ) -> Result<Prepared<'_>, ComponentFailure> {
         let mut inner = self.inner.lock();
+        let Some(old) = inner.live.as_mut() else { return Ok(Prepared { slot: self, inner, next: None }) };
         let mut next = Live::new(component.instantiate()?);
-        let mut replaced = Replaced::default();
-        if let Some(mut old) = inner.live.take()
-            && let Err(failure) = old.hand_over(&mut next, &mut replaced)
-        {
-            inner.live = (!old.dead).then_some(old);
-            return Err(failure);
+        let moved = old.hand_over(&mut next, replaced);
+        if old.dead {
+            inner.live = None;
         }
-        inner.component = component;
-        inner.live = Some(next);
-        inner.incarnation += 1;
-        inner.started_at = self.clock.now();
+        moved.map(|()| Prepared { slot: self, inner, next: Some(next) })
+    }
+}
+
+impl Prepared<'_> {
+    /// Puts the newer instance to work.
+    pub(super) fn commit(mut self, component: &BreakerComponent) {
+        let inner = &mut *self.inner;
+        inner.component = component.clone();
+        inner.live = self.next.take();
+        // One that isn't at work yet begins its first incarnation when it is started.
+        if inner.live.is_some() {
+            inner.incarnation += 1;
+            inner.started_at = self.slot.clock.now();
+        }
         inner.failures.clear();
         inner.rests = 0;
         inner.resting = None;
-        Ok(replaced)
     }
 }
 
@@ -319,6 +327,11 @@ impl Seated<'_> {
     #[cold]
     fn fail(&mut self, failure: ComponentFailure) -> ComponentFailure {
         self.slot.fail(&mut self.inner, failure)
+    }
+
+    /// Whether the breaker was brought back for this call, and what that cost.
+    pub(crate) const fn restored(&self) -> Option<Restored> {
+        self.restored
     }
 
     /// The seat's breaker, to count records.

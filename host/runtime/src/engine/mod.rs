@@ -24,7 +24,9 @@ use crate::error::LoadError;
 const BREAKER_RESERVATION_BYTES: u64 = 4 << 20;
 /// Unmapped address space behind it, which catches an access with a small offset without a check.
 const BREAKER_GUARD_BYTES: u64 = 64 << 10;
-/// Stack of a component: the runtime's default. Every thread that the library makes has room for it.
+/// Stack of the breaker component. It runs on its callers' threads, which have 128 KiB in all where musl makes them.
+const BREAKER_STACK_BYTES: usize = 64 << 10;
+/// Stack of a scorer: the runtime's default. Every thread that the library makes has room for it.
 pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
 /// The largest component that is loaded: 256 MiB, four times Python's.
 const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -56,7 +58,8 @@ impl Engine {
     pub fn new(cache: CacheDir) -> Result<Self, LoadError> {
         let breakers = wasmtime::Engine::new(&config(Kind::Breaker)).map_err(engine_error)?;
         let scorers = wasmtime::Engine::new(&config(Kind::Scorer)).map_err(engine_error)?;
-        let ticker = Ticker::start(vec![breakers.clone(), scorers.clone()]);
+        let ticker = Ticker::start(vec![breakers.clone(), scorers.clone()])
+            .map_err(|error| LoadError::Engine(format!("no thread to keep deadlines by: {error}")))?;
         Ok(Self(Arc::new(Inner { breakers, scorers, ticker, cache: Cache::open(cache) })))
     }
 
@@ -96,6 +99,7 @@ fn config(kind: Kind) -> wasmtime::Config {
     config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(WASM_STACK_BYTES);
     if kind == Kind::Breaker {
         config
+            .max_wasm_stack(BREAKER_STACK_BYTES)
             .memory_reservation(BREAKER_RESERVATION_BYTES)
             .memory_guard_size(BREAKER_GUARD_BYTES)
             .memory_reservation_for_growth(BREAKER_RESERVATION_BYTES);

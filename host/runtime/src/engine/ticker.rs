@@ -1,9 +1,10 @@
 //! Bounds components' time: a thread that moves the engines' epoch on while components run, and sleeps otherwise.
 //!
 //! A breaker is called far too often to wake a thread each time. So its calls only leave a mark, for one relaxed load
-//! where the mark is there already; the ticker looks at it with every tick, and rests after some seconds without one. A
-//! call may come just as it goes to rest; it looks again every [`REST`], so such a call's deadline is that much later.
+//! where the mark is there already; the ticker looks at it with every tick, and rests after some seconds without one, until
+//! a call wakes it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -15,8 +16,6 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// Without a mark for so long, the ticker rests. It is over every breaker call's deadline.
 const AWAKE: Duration = Duration::from_secs(10);
-/// How often it looks for marks while it rests.
-const REST: Duration = Duration::from_secs(1);
 
 /// The ticker; it ends when this is dropped.
 pub(crate) struct Ticker(Arc<Shared>);
@@ -37,12 +36,13 @@ pub(crate) struct Running(Arc<Shared>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Release);
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Ticker {
-    pub(crate) fn start(engines: Vec<wasmtime::Engine>) -> Self {
+    /// Starts the thread. Without it no deadline would be kept.
+    pub(crate) fn start(engines: Vec<wasmtime::Engine>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             mark: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -51,30 +51,23 @@ impl Ticker {
             wake: Condvar::new(),
         });
         let ticking = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("softfuse-ticker".to_owned()).spawn(move || ticking.run(&engines));
-        if let Err(error) = thread {
-            // Nothing else fails by it: components then run without a bound on their time.
-            tracing::error!(%error, "no thread for the ticker: components' deadlines are not kept");
-        }
-        Self(shared)
+        thread::Builder::new().name("softfuse-ticker".to_owned()).spawn(move || ticking.run(&engines))?;
+        Ok(Self(shared))
     }
 
     /// A breaker is about to be called.
     pub(crate) fn mark(&self) {
         if !self.0.mark.load(Ordering::Relaxed) {
-            self.0.mark.store(true, Ordering::Relaxed);
-            if self.0.resting.load(Ordering::Relaxed) {
-                self.0.wake.notify_one();
-            }
+            // In one order with the ticker's going to rest: it sees the mark, or this sees that it rests.
+            self.0.mark.store(true, Ordering::SeqCst);
+            self.0.wake_if_resting();
         }
     }
 
     /// A scorer is about to run.
     pub(crate) fn run(&self) -> Running {
-        self.0.running.fetch_add(1, Ordering::AcqRel);
-        if self.0.resting.load(Ordering::Acquire) {
-            self.0.wake.notify_one();
-        }
+        self.0.running.fetch_add(1, Ordering::SeqCst);
+        self.0.wake_if_resting();
         Running(Arc::clone(&self.0))
     }
 }
@@ -87,20 +80,68 @@ impl Drop for Ticker {
 }
 
 impl Shared {
+    fn wake_if_resting(&self) {
+        if self.resting.load(Ordering::SeqCst) {
+            // With the lock, since the ticker may be between its last look and its waiting.
+            let _stopped = self.stopped.lock();
+            self.wake.notify_one();
+        }
+    }
+
+    fn busy(&self) -> bool {
+        self.mark.swap(false, Ordering::SeqCst) || self.running.load(Ordering::SeqCst) > 0
+    }
+
     fn run(&self, engines: &[wasmtime::Engine]) {
         let mut marked_at = Instant::now();
         let mut stopped = self.stopped.lock();
         while !*stopped {
-            let busy = self.mark.swap(false, Ordering::Relaxed) || self.running.load(Ordering::Acquire) > 0;
-            if busy {
+            if self.busy() {
                 marked_at = Instant::now();
             }
-            let rest = marked_at.elapsed() > AWAKE;
-            self.resting.store(rest, Ordering::Release);
-            self.wake.wait_for(&mut stopped, if rest { REST } else { TICK });
+            if marked_at.elapsed() > AWAKE {
+                self.resting.store(true, Ordering::SeqCst);
+                if !self.busy() {
+                    self.wake.wait(&mut stopped);
+                }
+                self.resting.store(false, Ordering::SeqCst);
+                marked_at = Instant::now();
+            } else {
+                self.wake.wait_for(&mut stopped, TICK);
+            }
             for engine in engines {
                 engine.increment_epoch();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ticker has gone to rest; a call that comes then is ended in time all the same.
+    #[test]
+    fn a_call_wakes_the_ticker() {
+        let shared = Shared {
+            mark: AtomicBool::new(false),
+            resting: AtomicBool::new(true),
+            running: AtomicUsize::new(0),
+            stopped: Mutex::new(false),
+            wake: Condvar::new(),
+        };
+        let ticker = Ticker(Arc::new(shared));
+        let waiting = Arc::clone(&ticker.0);
+        let woken = thread::spawn(move || {
+            let mut stopped = waiting.stopped.lock();
+            // As `run` does: a last look, and then to sleep without an end.
+            if !waiting.busy() {
+                waiting.wake.wait(&mut stopped);
+            }
+        });
+        ticker.mark();
+        woken.join().expect("no panics");
+        let _running = ticker.run();
+        assert!(ticker.0.busy());
     }
 }

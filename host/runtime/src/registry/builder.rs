@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Registry;
+use super::making::Making;
 use crate::breaker::{FailureMode, Home};
 use crate::clock::{Clock, SystemClock};
-use crate::component::{Bounds, BreakerComponent, RestSettings, Slot};
+use crate::component::{Bounds, BreakerComponent, RestSettings};
 use crate::components;
 use crate::engine::{CacheDir, Engine, read_component};
 use crate::error::LoadError;
@@ -19,6 +20,9 @@ use crate::types::Event;
 
 /// The longest deadline that the component may have: the ticker rests after a little more than that.
 const DEADLINE_MAX: Duration = Duration::from_secs(5);
+
+/// Instances of the component that a registry or a keyed family may have at most.
+const INSTANCES_MAX: usize = 256;
 
 /// Settings of a [`Registry`].
 #[must_use]
@@ -32,6 +36,7 @@ pub struct RegistryBuilder {
     snapshot_every: u64,
     event_capacity: usize,
     bounds: Bounds,
+    instances: Option<usize>,
     rest: RestSettings,
     callbacks: Vec<Callback>,
 }
@@ -54,6 +59,7 @@ impl Default for RegistryBuilder {
             snapshot_every: 256,
             event_capacity: 1024,
             bounds: Bounds { deadline: Duration::from_secs(2), memory_bytes_max: 256 << 20 },
+            instances: None,
             rest: RestSettings {
                 failures_max: 5,
                 within: Duration::from_secs(60),
@@ -129,10 +135,18 @@ impl RegistryBuilder {
         self
     }
 
-    /// Memory that the component may have for all breakers together. Default 256 MiB; a breaker with a window of 100 calls
-    /// takes some KiB.
+    /// Memory that one instance of the component may have. Default 256 MiB; a breaker with a window of 100 calls takes some
+    /// KiB.
     pub fn component_memory_bytes_max(mut self, bytes: usize) -> Self {
         self.bounds.memory_bytes_max = bytes;
+        self
+    }
+
+    /// Instances of the component over which the named breakers are spread, and as many for each keyed family: breakers of
+    /// different instances are asked at the same time, and one that fails leaves the others alone. Default: as many as the
+    /// machine has cores; between 1 and 256. Each is made when its first breaker is used.
+    pub fn component_instances(mut self, instances: usize) -> Self {
+        self.instances = Some(instances.clamp(1, INSTANCES_MAX));
         self
     }
 
@@ -166,16 +180,24 @@ impl RegistryBuilder {
         };
         let component = BreakerComponent::load(&engine, &name, &bytes, self.bounds)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
-        let metrics = Metrics::new();
+        let hub = Hub::new(self.event_capacity, self.callbacks);
+        let metrics = Metrics::new(Arc::clone(hub.dropped()));
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(INSTANCES_MAX);
+        let making = Making {
+            component,
+            instances: self.instances.unwrap_or_else(cores),
+            rest: self.rest,
+            families: Vec::new(),
+        };
         let home = Home {
-            slot: Slot::new(component, Arc::clone(&clock), self.rest, metrics.component()),
+            slots: making.slots(&clock, &metrics),
             clock,
-            hub: Hub::new(self.event_capacity, self.callbacks),
-            metrics,
+            hub: Arc::new(hub),
+            metrics: Arc::new(metrics),
             failure_mode: self.failure_mode,
             snapshot_every: self.snapshot_every,
         };
-        Ok(Registry::from_parts(engine, home, self.salt.unwrap_or_else(own_salt)))
+        Ok(Registry::from_parts(engine, home, making, self.salt.unwrap_or_else(own_salt)))
     }
 }
 

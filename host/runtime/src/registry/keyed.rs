@@ -1,33 +1,32 @@
 //! One breaker per key, bounded: those that nobody has used for long retire to a snapshot, and come back from it.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::next_uid;
 use crate::breaker::{Breaker, Home};
-use crate::component::Cell;
 use crate::condition::{Conditions, Held};
 use crate::error::RegistryError;
 use crate::metrics::BreakerMeters;
 use crate::policy::Policy;
 use crate::types::{State, Time};
 
-/// How many of the breakers that were not used for longest are looked at for one that may retire. Those that may not are
-/// moved out of the way, so that the next call looks at others.
-const RETIRE_LOOKS_MAX: usize = 64;
+/// How many of the breakers that were not used for longest are looked at for one that may retire. Those that may not, since
+/// somebody holds them or they aren't closed, count as used now, so that the next call looks at others.
+const RETIRE_LOOKS_MAX: usize = 1024;
 
 /// How a keyed family is bounded.
 pub struct KeyedSettings {
-    /// Breakers at work at most. Default 10,000. When a further one is wanted, the closed one that wasn't used for longest
+    /// Breakers at work at most. Default 10,000. The component must have room for as many with full windows. When a further one is wanted, the closed one that wasn't used for longest
     /// retires; one that isn't closed, or that somebody holds, never does. If none can, the overflow breaker serves.
     pub live_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
     /// wasn't used for longest is forgotten: its key starts afresh.
     pub retired_max: usize,
+    /// Bytes that those snapshots may have together. Default 64 MiB.
+    pub retired_bytes_max: usize,
     /// Makes the host's own conditions for a key, where the policy names some.
     #[allow(clippy::type_complexity, reason = "a function of one argument is as clear as a name for it")]
     pub conditions: Option<Arc<dyn Fn(&str) -> Conditions + Send + Sync>>,
@@ -35,7 +34,14 @@ pub struct KeyedSettings {
 
 impl Default for KeyedSettings {
     fn default() -> Self {
-        Self { live_max: 10_000, retired_max: 100_000, conditions: None }
+        Self { live_max: 10_000, retired_max: 100_000, retired_bytes_max: 64 << 20, conditions: None }
+    }
+}
+
+impl KeyedSettings {
+    /// A key's conditions. Run without a lock, since they are the host's own code.
+    pub(super) fn make_conditions(&self, key: &str, policy: &Policy) -> Result<Held, RegistryError> {
+        Held::new(&key.into(), policy, self.conditions.as_ref().map_or_else(Conditions::new, |make| make(key)))
     }
 }
 
@@ -44,6 +50,7 @@ impl fmt::Debug for KeyedSettings {
         f.debug_struct("KeyedSettings")
             .field("live_max", &self.live_max)
             .field("retired_max", &self.retired_max)
+            .field("retired_bytes_max", &self.retired_bytes_max)
             .finish_non_exhaustive()
     }
 }
@@ -57,7 +64,7 @@ struct Inner {
     name: Arc<str>,
     policy: Policy,
     salt: u64,
-    meters: BreakerMeters,
+    meters: Arc<BreakerMeters>,
     settings: KeyedSettings,
     overflow: Breaker,
     keys: Mutex<Keys>,
@@ -66,6 +73,8 @@ struct Inner {
 struct Keys {
     live: LruCache<Arc<str>, Breaker>,
     retired: LruCache<Arc<str>, Retired>,
+    /// What the snapshots of `retired` have.
+    retired_bytes: usize,
 }
 
 /// What is left of a breaker that retired.
@@ -83,24 +92,16 @@ impl Keyed {
         name: &str,
         policy: &Policy,
         settings: KeyedSettings,
+        conditions: Held,
         salt: u64,
-    ) -> Result<Self, RegistryError> {
+    ) -> Self {
         let name: Arc<str> = name.into();
         let meters = home.metrics.keyed(&name);
-        let given = settings.conditions.as_ref().map_or_else(Conditions::new, |make| make(&name));
-        let conditions = Held::new(&name, policy, given)?;
-        let cell = Cell::new(next_uid(), Arc::clone(&name), policy.clone(), salt);
-        let overflow = Breaker::new(home, cell, conditions, meters.clone());
-        let bound = |max: usize| NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
-        let keys = Keys {
-            // Sparse, since the bounds are far over what most need.
-            live: LruCache::sparse(bound(settings.live_max)),
-            retired: LruCache::sparse(bound(settings.retired_max)),
-        };
-        let home = Arc::clone(home);
-        let policy = policy.clone();
-        let keys = Mutex::new(keys);
-        Ok(Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys })))
+        let cell = home.slots.place(Arc::clone(&name), policy.clone(), salt);
+        let overflow = Breaker::new(home, cell, conditions, Arc::clone(&meters));
+        let keys = Keys { live: LruCache::unbounded(), retired: LruCache::unbounded(), retired_bytes: 0 };
+        let (home, policy, keys) = (Arc::clone(home), policy.clone(), Mutex::new(keys));
+        Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys }))
     }
 
     /// The family's name.
@@ -133,34 +134,49 @@ impl Keyed {
     /// # Errors
     /// Where the host's own conditions for this key are not those that the policy names.
     pub fn get(&self, key: &str) -> Result<Breaker, RegistryError> {
-        let mut keys = self.0.keys.lock();
-        if let Some(breaker) = keys.live.get(key) {
-            return Ok(breaker.clone());
-        }
-        // Taken out first, since the one that retires for it may push it out.
-        let retired = keys.retired.pop(key);
-        if keys.live.len() >= keys.live.cap().get() && !self.retire_one(&mut keys) {
-            if let Some(retired) = retired {
-                keys.retired.put(key.into(), retired);
+        let mut made = None;
+        loop {
+            // Dropped after the lock, since conditions are the host's own code.
+            let mut gone = Vec::new();
+            let mut keys = self.0.keys.lock();
+            if let Some(breaker) = keys.live.get(key) {
+                return Ok(breaker.clone());
             }
-            return Ok(self.0.overflow.clone());
+            let new = !keys.retired.contains(key);
+            if new && made.is_none() && self.0.settings.conditions.is_some() {
+                drop(keys);
+                made = Some(self.0.settings.make_conditions(key, &self.0.policy)?);
+                continue;
+            }
+            // Taken out first, since the one that retires for it may push it out.
+            let retired = keys.take_retired(key);
+            if keys.live.len() >= self.0.settings.live_max.max(1) && !self.retire_one(&mut keys, &mut gone) {
+                if let Some(retired) = retired {
+                    keys.put_retired(key.into(), retired, &self.0.settings, &mut gone);
+                }
+                return Ok(self.0.overflow.clone());
+            }
+            let breaker = match (retired, made.take()) {
+                (Some(retired), _) => {
+                    self.make(key, Some((retired.snapshot, retired.at)), retired.conditions, retired.trip_count)
+                }
+                (None, Some(conditions)) => self.make(key, None, conditions, 0),
+                (None, None) => self.make(key, None, Held::new(&self.0.name, &self.0.policy, Conditions::new())?, 0),
+            };
+            keys.live.put(key.into(), breaker.clone());
+            return Ok(breaker);
         }
+    }
+
+    fn make(&self, key: &str, saved: Option<(Arc<[u8]>, Time)>, conditions: Held, trip_count: u64) -> Breaker {
         let name: Arc<str> = format!("{}/{key}", self.0.name).into();
-        let mut cell = Cell::new(next_uid(), Arc::clone(&name), self.0.policy.clone(), self.0.salt);
-        let (conditions, trip_count) = match retired {
-            Some(retired) => {
-                cell.set_saved(retired.snapshot, retired.at);
-                (retired.conditions, retired.trip_count)
-            }
-            None => {
-                let given = self.0.settings.conditions.as_ref().map_or_else(Conditions::new, |make| make(key));
-                (Held::new(&name, &self.0.policy, given)?, 0)
-            }
-        };
-        let breaker = Breaker::new(&self.0.home, cell, conditions, self.0.meters.clone());
+        let mut cell = self.0.home.slots.place(name, self.0.policy.clone(), self.0.salt);
+        if let Some((snapshot, at)) = saved {
+            cell.set_saved(snapshot, at);
+        }
+        let breaker = Breaker::new(&self.0.home, cell, conditions, Arc::clone(&self.0.meters));
         breaker.0.note(State::Closed, trip_count);
-        keys.live.put(key.into(), breaker.clone());
-        Ok(breaker)
+        breaker
     }
 
     /// Every key at work with its breaker, the last used first.
@@ -170,7 +186,7 @@ impl Keyed {
     }
 
     /// Retires the closed breaker that wasn't used for longest and that nobody holds. Whether there was one.
-    fn retire_one(&self, keys: &mut Keys) -> bool {
+    fn retire_one(&self, keys: &mut Keys, gone: &mut Vec<Gone>) -> bool {
         for _ in 0..RETIRE_LOOKS_MAX.min(keys.live.len()) {
             let Some((key, breaker)) = keys.live.peek_lru() else { return false };
             let key = Arc::clone(key);
@@ -181,7 +197,9 @@ impl Keyed {
                 Some((snapshot, at, trip_count)) => {
                     if let Some(breaker) = keys.live.pop(&key) {
                         let conditions = breaker.take_conditions();
-                        keys.retired.put(key, Retired { snapshot, at, conditions, trip_count });
+                        let retired = Retired { snapshot, at, conditions, trip_count };
+                        keys.put_retired(key, retired, &self.0.settings, gone);
+                        gone.push(Gone::Breaker(breaker));
                     }
                     return true;
                 }
@@ -189,6 +207,32 @@ impl Keyed {
             };
         }
         false
+    }
+}
+
+/// What left the family, to be dropped when its lock is free.
+#[allow(dead_code, reason = "held to be dropped")]
+enum Gone {
+    Breaker(Breaker),
+    Retired(Retired),
+}
+
+impl Keys {
+    fn take_retired(&mut self, key: &str) -> Option<Retired> {
+        let retired = self.retired.pop(key)?;
+        self.retired_bytes -= retired.snapshot.len();
+        Some(retired)
+    }
+
+    /// Remembers one that retired, and forgets those for which there is no room any more.
+    fn put_retired(&mut self, key: Arc<str>, retired: Retired, settings: &KeyedSettings, gone: &mut Vec<Gone>) {
+        self.retired_bytes += retired.snapshot.len();
+        self.retired.put(key, retired);
+        while self.retired.len() > settings.retired_max || self.retired_bytes > settings.retired_bytes_max {
+            let Some((_, forgotten)) = self.retired.pop_lru() else { return };
+            self.retired_bytes -= forgotten.snapshot.len();
+            gone.push(Gone::Retired(forgotten));
+        }
     }
 }
 

@@ -2,21 +2,22 @@
 
 mod builder;
 mod keyed;
+mod making;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 pub use builder::RegistryBuilder;
 pub use keyed::{Keyed, KeyedSettings};
+use making::{Making, check_room};
 
 use crate::breaker::{Breaker, Home};
-use crate::component::{BreakerComponent, Cell};
+use crate::component::{self, Bounds, BreakerComponent};
 use crate::condition::{Conditions, Held};
 use crate::engine::{Engine, read_component};
 use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError};
@@ -35,6 +36,8 @@ struct Inner {
     engine: Engine,
     home: Arc<Home>,
     salt: u64,
+    bounds: Bounds,
+    making: Mutex<Making>,
     breakers: Mutex<BTreeMap<Arc<str>, Entry>>,
 }
 
@@ -79,8 +82,10 @@ impl Registry {
         RegistryBuilder::default()
     }
 
-    fn from_parts(engine: Engine, home: Home, salt: u64) -> Self {
-        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, breakers: Mutex::new(BTreeMap::new()) }))
+    fn from_parts(engine: Engine, home: Home, making: Making, salt: u64) -> Self {
+        let bounds = making.component.bounds();
+        let (making, breakers) = (Mutex::new(making), Mutex::default());
+        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, bounds, making, breakers }))
     }
 
     /// What its components run on: scorers may share it.
@@ -100,7 +105,7 @@ impl Registry {
     /// # Errors
     /// Everything that is wrong with the text, at once, with lines and columns.
     pub fn policy(&self, source_name: &str, text: &str) -> Result<Policy, PolicyError> {
-        Policy::load(&self.0.home.slot, source_name, text)
+        Policy::load(self.0.home.slots.any(), source_name, text)
     }
 
     /// Loads a policy from a file.
@@ -108,7 +113,7 @@ impl Registry {
     /// # Errors
     /// Where the file can't be read, and everything that is wrong with its text, at once, with lines and columns.
     pub fn policy_file(&self, path: impl AsRef<Path>) -> Result<Policy, PolicyError> {
-        Policy::load_file(&self.0.home.slot, path.as_ref())
+        Policy::load_file(self.0.home.slots.any(), path.as_ref())
     }
 
     /// The breaker of this name: the one that exists, or a new one. Two users of one name share one breaker.
@@ -125,15 +130,25 @@ impl Registry {
     /// # Errors
     /// As [`breaker`](Self::breaker); where a condition is missing, or isn't named by the policy.
     pub fn breaker_with(&self, name: &str, policy: &Policy, conditions: Conditions) -> Result<Breaker, RegistryError> {
-        let mut breakers = self.0.breakers.lock();
-        match breakers.get(name) {
+        match self.0.breakers.lock().get(name) {
             Some(Entry::Breaker(breaker)) => return same_policy(breaker.clone(), policy),
             Some(Entry::Keyed(_)) => return Err(RegistryError::NameTaken(name.into())),
             None => {}
         }
-        let breaker = self.make(name, policy, conditions, breakers.len(), None)?;
-        breakers.insert(Arc::clone(breaker.name()), Entry::Breaker(breaker.clone()));
-        Ok(breaker)
+        // Matched without the lock, since conditions are the host's own code, their dropping too.
+        let name: Arc<str> = name.into();
+        let conditions = Held::new(&name, policy, conditions)?;
+        let mut breakers = self.0.breakers.lock();
+        match breakers.get(&name) {
+            // Another thread was first.
+            Some(Entry::Breaker(breaker)) => {
+                let breaker = breaker.clone();
+                drop(breakers);
+                same_policy(breaker, policy)
+            }
+            Some(Entry::Keyed(_)) => Err(RegistryError::NameTaken(name)),
+            None => self.insert(&mut breakers, name, policy, conditions, None),
+        }
     }
 
     /// Makes a breaker from the snapshot of one, of another process perhaps. `away` is the time since the snapshot was
@@ -165,17 +180,19 @@ impl Registry {
         away: Duration,
         now: Time,
     ) -> Result<Breaker, RegistryError> {
+        let name: Arc<str> = name.into();
+        if self.0.breakers.lock().contains_key(&name) {
+            return Err(RegistryError::NameTaken(name));
+        }
+        let conditions = Held::new(&name, policy, conditions)?;
+        let restored = self.0.home.slots.any().try_restore(policy, snapshot, now)?;
+        restored.map_err(|reason| RegistryError::NotRestored { name: Arc::clone(&name), reason })?;
         let breaker = {
             let mut breakers = self.0.breakers.lock();
-            if breakers.contains_key(name) {
-                return Err(RegistryError::NameTaken(name.into()));
+            if breakers.contains_key(&name) {
+                return Err(RegistryError::NameTaken(name));
             }
-            let restored = self.0.home.slot.try_restore(policy, snapshot, now)?;
-            restored.map_err(|reason| RegistryError::NotRestored { name: name.into(), reason })?;
-            let saved = Some((snapshot.into(), now - away));
-            let breaker = self.make(name, policy, conditions, breakers.len(), saved)?;
-            breakers.insert(Arc::clone(breaker.name()), Entry::Breaker(breaker.clone()));
-            breaker
+            self.insert(&mut breakers, name, policy, conditions, Some((snapshot.into(), now - away)))?
         };
         // Without the lock, since a callback may want it.
         match breaker.status_at(now) {
@@ -184,30 +201,37 @@ impl Registry {
                 Ok(breaker)
             }
             Err(failure) => {
-                self.remove(name);
+                self.remove(breaker.name());
                 Err(failure.into())
             }
         }
     }
 
-    fn make(
+    /// Makes a breaker of a name that is free.
+    fn insert(
         &self,
-        name: &str,
+        breakers: &mut BTreeMap<Arc<str>, Entry>,
+        name: Arc<str>,
         policy: &Policy,
-        conditions: Conditions,
-        existing: usize,
+        conditions: Held,
         saved: Option<(Arc<[u8]>, Time)>,
     ) -> Result<Breaker, RegistryError> {
-        let name: Arc<str> = name.into();
-        if existing >= BREAKERS_MAX {
+        if breakers.len() >= BREAKERS_MAX {
             return Err(RegistryError::TooMany { name, max: BREAKERS_MAX });
         }
-        let conditions = Held::new(&name, policy, conditions)?;
-        let mut cell = Cell::new(next_uid(), Arc::clone(&name), policy.clone(), self.0.salt);
+        let named = breakers.values().filter_map(|entry| match entry {
+            Entry::Breaker(breaker) => Some(breaker.policy().info().breaker_bytes),
+            Entry::Keyed(_) => None,
+        });
+        let bytes = named.fold(policy.info().breaker_bytes, u64::saturating_add);
+        check_room(&name, breakers.len() + 1, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
+        let mut cell = self.0.home.slots.place(Arc::clone(&name), policy.clone(), self.0.salt);
         if let Some((bytes, at)) = saved {
             cell.set_saved(bytes, at);
         }
-        Ok(Breaker::new(&self.0.home, cell, conditions, self.0.home.metrics.named(&name)))
+        let breaker = Breaker::new(&self.0.home, cell, conditions, self.0.home.metrics.named(&name));
+        breakers.insert(name, Entry::Breaker(breaker.clone()));
+        Ok(breaker)
     }
 
     /// One breaker per key, a tenant perhaps, all with one policy. The family has a name, which its breakers share in
@@ -217,16 +241,27 @@ impl Registry {
     /// Where the name is taken by a breaker, or by a family with a policy of another meaning; where the policy names
     /// conditions of the host's own that `settings` doesn't make.
     pub fn keyed(&self, name: &str, policy: &Policy, settings: KeyedSettings) -> Result<Keyed, RegistryError> {
-        let mut breakers = self.0.breakers.lock();
-        match breakers.get(name) {
-            Some(Entry::Keyed(family)) => {
-                same_policy(family.overflow().clone(), policy)?;
-                return Ok(family.clone());
-            }
-            Some(Entry::Breaker(_)) => return Err(RegistryError::NameTaken(name.into())),
-            None => {}
+        let existing = |breakers: &BTreeMap<Arc<str>, Entry>| match breakers.get(name) {
+            Some(Entry::Keyed(family)) => Some(same_policy(family.overflow().clone(), policy).map(|_| family.clone())),
+            Some(Entry::Breaker(_)) => Some(Err(RegistryError::NameTaken(name.into()))),
+            None => None,
+        };
+        if let Some(found) = existing(&self.0.breakers.lock()) {
+            return found;
         }
-        let family = Keyed::new(&self.0.home, name, policy, settings, self.0.salt)?;
+        // Made without the lock, since conditions are the host's own code.
+        let conditions = settings.make_conditions(name, policy)?;
+        let breakers = settings.live_max.saturating_add(1);
+        let bytes = policy.info().breaker_bytes.saturating_mul(breakers as u64);
+        check_room(&name.into(), breakers, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
+        let home = self.0.making.lock().family_home(&self.0.home);
+        let mut breakers = self.0.breakers.lock();
+        // Another thread may have been first.
+        if let Some(found) = existing(&breakers) {
+            drop(breakers);
+            return found;
+        }
+        let family = Keyed::new(&home, name, policy, settings, conditions, self.0.salt);
         breakers.insert(name.into(), Entry::Keyed(family.clone()));
         Ok(family)
     }
@@ -264,7 +299,13 @@ impl Registry {
 
     /// Forgets a breaker or a family. Who holds it goes on using it; the name is free. Whether there was one.
     pub fn remove(&self, name: &str) -> bool {
-        let removed = self.0.breakers.lock().remove(name);
+        let mut breakers = self.0.breakers.lock();
+        let removed = breakers.remove(name);
+        if removed.is_some() {
+            self.0.home.metrics.end(name);
+        }
+        // Before what was removed is dropped: conditions are the host's own code.
+        drop(breakers);
         removed.is_some()
     }
 
@@ -294,13 +335,13 @@ impl Registry {
     /// All metrics, in the OpenMetrics text format, as [`METRICS_CONTENT_TYPE`](crate::METRICS_CONTENT_TYPE) says.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.0.home.metrics.text(self.0.home.hub.dropped())
+        self.0.home.metrics.text()
     }
 
     /// What the breaker component at work is called: a file's path, or what it was named.
     #[must_use]
     pub fn component_name(&self) -> Arc<str> {
-        Arc::clone(self.0.home.slot.component().source_name())
+        Arc::clone(self.0.making.lock().component.source_name())
     }
 
     /// Puts another breaker component in the place of the one at work, without losing a record: a newer build, a user's own.
@@ -308,9 +349,14 @@ impl Registry {
     /// # Errors
     /// Where it can't be loaded, or fails at taking the breakers over. The old one is at work still.
     pub fn replace_component(&self, source_name: &str, bytes: &[u8]) -> Result<ReplaceReport, ReplaceError> {
-        let bounds = self.0.home.slot.component().bounds();
-        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, bounds)?;
-        let replaced = self.0.home.slot.replace(component)?;
+        // Held meanwhile, so that no family is made of the old one while the others change over.
+        let mut making = self.0.making.lock();
+        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, self.0.bounds)?;
+        let families: Vec<Arc<Home>> = making.families.iter().filter_map(Weak::upgrade).collect();
+        let homes = families.iter().chain([&self.0.home]).map(|home| &home.slots);
+        let replaced = component::replace(homes, &component)?;
+        making.component = component;
+        drop(making);
         Ok(ReplaceReport { restored: replaced.restored, refused: replaced.refused })
     }
 
@@ -340,10 +386,4 @@ fn same_policy(breaker: Breaker, policy: &Policy) -> Result<Breaker, RegistryErr
         existing: Arc::clone(breaker.policy().source_name()),
         requested: Arc::clone(policy.source_name()),
     })
-}
-
-/// A number for a breaker that none had before.
-fn next_uid() -> u64 {
-    static UIDS: AtomicU64 = AtomicU64::new(1);
-    UIDS.fetch_add(1, Ordering::Relaxed)
 }

@@ -100,7 +100,7 @@ impl Scoring {
     pub(crate) fn reserve(&self, breaker: &Breaker) -> Option<LatePlace> {
         let place = self.0.workers.reserve(Lane::Late).ok();
         if place.is_none() {
-            caught("counting", || breaker.0.home.metrics.scorer_dropped(&breaker.0.name, self.0.scorer.name()));
+            breaker.0.meters.scorer_dropped(self.0.scorer.name());
         }
         place.map(|place| LatePlace(self.clone(), place))
     }
@@ -237,7 +237,7 @@ fn tell(breaker: &Breaker, scorer: &Scorer, outcome: &ScoreOutcome) {
     let ScoreOutcome::Failed(failure) = outcome else { return };
     caught("telling of a scorer's failure", || {
         let home = &breaker.0.home;
-        home.metrics.scorer_failed(&breaker.0.name, scorer.name(), failure);
+        breaker.0.meters.scorer_failed(scorer.name(), failure);
         let event = Event::ScorerFailed {
             breaker: Arc::clone(&breaker.0.name),
             scorer: Arc::clone(scorer.name()),

@@ -151,7 +151,8 @@ pub enum Event {
         /// What changed, and why.
         change: StateChange,
     },
-    /// The breaker component failed in a call, which was admitted or refused as the registry's failure mode says.
+    /// The breaker component failed in a call, which was admitted or refused as the registry's failure mode says. It is told
+    /// when it begins, not again with every call while it fails in the same way or rests.
     ComponentFailed {
         /// The name of the breaker whose call it was.
         breaker: Arc<str>,
@@ -162,6 +163,8 @@ pub enum Event {
     BreakerRestored {
         /// The breaker's name.
         breaker: Arc<str>,
+        /// The state in which it came back.
+        state: State,
         /// Records that it had seen since its last snapshot, and that are lost.
         records_lost: u64,
         /// Whether it came back from a snapshot; if not, it is fresh: none had been taken, or it was refused.

@@ -334,4 +334,6 @@ pub struct PolicyInfo {
     pub uses_scores: bool,
     /// Whether a success without a score is recorded as the policy's `missing_score`.
     pub require_quality_signal: bool,
+    /// Bytes of the component's memory that a breaker takes once its windows are full.
+    pub breaker_bytes: u64,
 }

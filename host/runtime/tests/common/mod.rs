@@ -9,11 +9,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use softfuse::{Breaker, CacheDir, Engine, ManualClock, Registry, RegistryBuilder};
+use softfuse::{Breaker, CacheDir, Engine, FailureKind, ManualClock, Registry, RegistryBuilder};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 pub const TWO_FAILURES: &str = "trip_on = { consecutive_failures = 2 }\nhalf_open_after = \"10s\"";
+/// Trips by a condition of the host's own, `mine`.
+pub const HOSTS_OWN: &str = "half_open_after = \"10s\"\nrecovery_threshold = 1\n\
+    trip_on = { any_of = [{ host_condition = \"mine\" }, { consecutive_failures = 9 }] }";
 pub const POOR_QUALITY: &str = "trip_on = { quality_below = { threshold = 0.5, window = 2 } }";
 
 /// Compiled code is shared by all tests.
@@ -40,6 +43,11 @@ pub fn breaker(policy: &str) -> (Registry, Arc<ManualClock>, Breaker) {
     let policy = registry.policy("test", policy).unwrap();
     let breaker = registry.breaker("llm", &policy).unwrap();
     (registry, clock, breaker)
+}
+
+/// A call that fails.
+pub fn fail(breaker: &Breaker) {
+    let _ = breaker.permit().unwrap().failure(FailureKind::Error);
 }
 
 pub fn wit(name: &str) -> PathBuf {

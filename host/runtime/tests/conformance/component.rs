@@ -1,6 +1,7 @@
 //! The breaker component as a subject, called eagerly through the contract and nothing else.
 
-use softfuse_testkit::{Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject};
+use softfuse_testkit::seen;
+use softfuse_testkit::{CauseSeen, Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject, TripSeen};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
 
@@ -139,7 +140,7 @@ fn settled(settled: Result<wit::Settlement, wit::RecordError>) -> Seen {
 }
 
 fn event(event: wit::Event) -> EventSeen {
-    let (reason_kind, reason) = match event.reason {
+    let (kind, reason) = match event.reason {
         wit::EventReason::Tripped(reason) => ("tripped", Some(reason)),
         wit::EventReason::WouldHaveTripped(reason) => ("would-have-tripped", Some(reason)),
         wit::EventReason::OpenPeriodOver => ("open-period-over", None),
@@ -147,31 +148,33 @@ fn event(event: wit::Event) -> EventSeen {
         wit::EventReason::Reset => ("reset", None),
         wit::EventReason::Operator => ("operator", None),
     };
-    let (trip, causes, text) = match reason {
-        None => (None, vec![], None),
-        Some(wit::TripReason::Conditions(causes)) => (Some("conditions"), causes, None),
-        Some(wit::TripReason::ProbeConditions(causes)) => (Some("probe-conditions"), causes, None),
-        Some(wit::TripReason::ProbeFailed(kind)) => (Some("probe-failed"), vec![], Some(kind_name(kind))),
-        Some(wit::TripReason::Host(reason)) => (Some("host"), vec![], Some(reason)),
-    };
     EventSeen {
         at_ns: event.at,
         old: state(event.old),
         new: state(event.new),
-        kind: reason_kind.into(),
-        trip: trip.map(Into::into),
-        paths: causes.iter().map(|cause| cause.path.clone()).collect(),
-        values: causes.iter().map(|cause| cause.value).collect(),
-        limits: causes.iter().map(|cause| cause.limit).collect(),
-        texts: text.into_iter().chain(causes.into_iter().map(|cause| cause.text)).collect(),
         generation: event.generation,
         trip_count: event.trip_count,
         open_until_ns: event.open_until,
+        ..EventSeen::of(kind, reason.map(trip))
     }
 }
 
+fn trip(reason: wit::TripReason) -> TripSeen {
+    let causes = |causes: Vec<wit::Cause>| causes.into_iter().map(cause).collect();
+    match reason {
+        wit::TripReason::Conditions(found) => TripSeen::Conditions(causes(found)),
+        wit::TripReason::ProbeConditions(found) => TripSeen::ProbeConditions(causes(found)),
+        wit::TripReason::ProbeFailed(kind) => TripSeen::ProbeFailed(kind_name(kind)),
+        wit::TripReason::Host(reason) => TripSeen::Host(reason),
+    }
+}
+
+fn cause(wit::Cause { path, value, limit, text }: wit::Cause) -> CauseSeen {
+    CauseSeen { path, value, limit, text }
+}
+
 fn status(status: wit::CircuitStatus) -> StatusSeen {
-    let transition = |t: wit::Transition| format!("{} -> {} at {}: {}", state(t.old), state(t.new), t.at, t.text);
+    let transition = |t: wit::Transition| seen::transition(&state(t.old), &state(t.new), t.at, &t.text);
     let reading = |r: wit::Reading| ReadingSeen {
         path: r.path,
         value: r.value,

@@ -6,7 +6,8 @@ use softfuse::{
     TripReason,
 };
 use softfuse_testkit::disciplined::{gone, invalid_score, kept};
-use softfuse_testkit::{Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject};
+use softfuse_testkit::seen;
+use softfuse_testkit::{CauseSeen, Ending, EventSeen, ReadingSeen, Seen, SignalIn, StatusSeen, Subject, TripSeen};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -120,26 +121,30 @@ fn event(change: StateChange) -> EventSeen {
         EventReason::Reset => ("reset", None),
         EventReason::Operator => ("operator", None),
     };
-    let (trip, causes, text) = match reason {
-        None => (None, vec![], None),
-        Some(TripReason::Conditions(causes)) => (Some("conditions"), causes, None),
-        Some(TripReason::ProbeConditions(causes)) => (Some("probe-conditions"), causes, None),
-        Some(TripReason::ProbeFailed(kind)) => (Some("probe-failed"), vec![], Some(kind.as_str().to_string())),
-        Some(TripReason::Host(reason)) => (Some("host"), vec![], Some(reason)),
-    };
     EventSeen {
         at_ns: change.at.as_nanos(),
         old: change.old.as_str().into(),
         new: change.new.as_str().into(),
-        kind: kind.into(),
-        trip: trip.map(Into::into),
-        paths: causes.iter().map(|cause| cause.path.clone()).collect(),
-        values: causes.iter().map(|cause| cause.value).collect(),
-        limits: causes.iter().map(|cause| cause.limit).collect(),
-        texts: text.into_iter().chain(causes.into_iter().map(|cause| cause.text)).collect(),
         generation: change.generation,
         trip_count: change.trip_count,
         open_until_ns: change.open_until.map(Time::as_nanos),
+        ..EventSeen::of(kind, reason.map(trip))
+    }
+}
+
+fn trip(reason: TripReason) -> TripSeen {
+    let cause = |cause: softfuse::Cause| CauseSeen {
+        path: cause.path,
+        value: cause.value,
+        limit: cause.limit,
+        text: cause.text,
+    };
+    let causes = |causes: Vec<softfuse::Cause>| causes.into_iter().map(cause).collect();
+    match reason {
+        TripReason::Conditions(found) => TripSeen::Conditions(causes(found)),
+        TripReason::ProbeConditions(found) => TripSeen::ProbeConditions(causes(found)),
+        TripReason::ProbeFailed(kind) => TripSeen::ProbeFailed(kind.as_str().into()),
+        TripReason::Host(reason) => TripSeen::Host(reason),
     }
 }
 
@@ -211,9 +216,8 @@ impl Subject for Host<'_> {
 
     fn status(&mut self, now: u64) -> StatusSeen {
         let status = self.breaker.status_at(time(now)).expect("no component failure");
-        let transition = |t: softfuse::Transition| {
-            format!("{} -> {} at {}: {}", t.old.as_str(), t.new.as_str(), t.at.as_nanos(), t.text)
-        };
+        let transition =
+            |t: softfuse::Transition| seen::transition(t.old.as_str(), t.new.as_str(), t.at.as_nanos(), &t.text);
         let reading = |r: softfuse::Reading| ReadingSeen {
             path: r.path,
             value: r.value,

@@ -1,0 +1,45 @@
+//! How much memory a breaker takes, so that a host can tell beforehand how many it has room for.
+
+use super::Breaker;
+use crate::condition::LeafState;
+use crate::policy::Policy;
+use crate::time::Instant;
+use core::mem::size_of;
+
+impl Policy {
+    /// Bytes of memory that a breaker takes once its windows are full. What its trips and probes leave, and the allocator's
+    /// own needs, come on top.
+    pub fn breaker_bytes(&self) -> u64 {
+        let leaves = self.leaves.iter().map(|leaf| {
+            let window =
+                leaf.condition.window().map_or(0, |window| window.extent.heap_bytes(leaf.condition.keeps_values()));
+            size_of::<LeafState>() as u64 + window
+        });
+        // A ring that doubles as it grows.
+        let load = self.adaptive.first().map_or(0, |strictest| {
+            (u64::from(strictest.calls_per_minute_above) + 2).next_power_of_two() * size_of::<Instant>() as u64
+        });
+        size_of::<Breaker>() as u64 + leaves.sum::<u64>() + load
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> u64 {
+        Policy::parse(text).expect("a good policy").breaker_bytes()
+    }
+
+    #[test]
+    fn windows_are_most_of_it() {
+        let small = bytes("trip_on = { consecutive_failures = 3 }");
+        assert!((200..1_000).contains(&small), "{small}");
+        let scores = bytes("trip_on = { quality_below = { threshold = 0.7, window = 100_000 } }");
+        assert!((800_000..801_000).contains(&scores), "{scores}");
+        let hits = bytes("trip_on = { error_rate_above = { rate = 0.5, window = 100_000 } }");
+        assert!((12_500..14_000).contains(&hits), "{hits}");
+        let slices = "trip_on = { error_rate_above = { rate = 0.5, window = \"60s\", slices = 1000 } }";
+        assert!(bytes(slices) > 20_000, "{}", bytes(slices));
+    }
+}

@@ -1,0 +1,164 @@
+//! Reads what the breakers have counted, when somebody asks for the metrics.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use super::tally::{LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS};
+use super::{BreakerMeters, ComponentMeters, ScorerTally, StateMeter, Tally};
+use crate::types::State;
+
+/// What there is to read.
+#[derive(Debug)]
+pub(super) struct Exposition {
+    pub(super) series: Arc<Mutex<BTreeMap<Arc<str>, Arc<BreakerMeters>>>>,
+    pub(super) component: Arc<ComponentMeters>,
+    pub(super) events_dropped: Arc<AtomicU64>,
+}
+
+/// A series as of one moment.
+struct Read {
+    meters: Arc<BreakerMeters>,
+    tally: Tally,
+    scorers: BTreeMap<Arc<str>, ScorerTally>,
+}
+
+impl Read {
+    fn name(&self) -> &str {
+        &self.meters.name
+    }
+}
+
+impl Collector for Exposition {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let series: Vec<Arc<BreakerMeters>> = self.series.lock().values().cloned().collect();
+        let read = |meters: Arc<BreakerMeters>| {
+            let (tally, scorers) = (meters.tally().clone(), meters.scorers.lock().clone());
+            Read { meters, tally, scorers }
+        };
+        let series: Vec<Read> = series.into_iter().map(read).collect();
+        states(&mut encoder, &series)?;
+        calls(&mut encoder, &series)?;
+        samples(&mut encoder, &series)?;
+        self.component(&mut encoder)?;
+        scorers(&mut encoder, &series)
+    }
+}
+
+fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, count: u64) -> Result<(), Error> {
+    metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)
+}
+
+fn states(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
+    let help = "Where the circuit stands: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics-only.";
+    let mut metric = encoder.encode_descriptor("state", help, None, MetricType::Gauge)?;
+    for one in series {
+        if let StateMeter::Named(state) = &one.meters.state {
+            let labels = [("breaker", one.name())];
+            metric.encode_family(&labels)?.encode_gauge(&i64::from(state.load(Ordering::Relaxed)))?;
+        }
+    }
+    let help = "Breakers of a keyed family that are in this state.";
+    let mut metric = encoder.encode_descriptor("keyed_breakers", help, None, MetricType::Gauge)?;
+    for one in series {
+        if let StateMeter::Keyed(counts) = &one.meters.state {
+            for (state, count) in State::ALL.iter().zip(counts) {
+                let labels = [("breaker", one.name()), ("state", state.as_str())];
+                metric.encode_family(&labels)?.encode_gauge(&count.load(Ordering::Relaxed))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+// The exposition adds `_total` to every counter's name.
+fn calls(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
+    let help = "Openings, re-openings included.";
+    let mut metric = encoder.encode_descriptor("trip", help, None, MetricType::Counter)?;
+    for one in series {
+        count(&mut metric, &[("breaker", one.name())], one.tally.trips)?;
+    }
+    let mut metric = encoder.encode_descriptor("call", "Calls by how they ended.", None, MetricType::Counter)?;
+    for one in series {
+        let tally = &one.tally;
+        let outcomes = [
+            ("success", tally.successes),
+            ("failure", tally.failures),
+            ("neutral", tally.neutral),
+            ("rejected", tally.rejected),
+        ];
+        for (outcome, calls) in outcomes {
+            count(&mut metric, &[("breaker", one.name()), ("outcome", outcome)], calls)?;
+        }
+    }
+    let help = "Calls that were admitted without a breaker, since its component had failed.";
+    let mut metric = encoder.encode_descriptor("unguarded", help, None, MetricType::Counter)?;
+    for one in series {
+        count(&mut metric, &[("breaker", one.name())], one.tally.unguarded)?;
+    }
+    Ok(())
+}
+
+fn samples(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
+    let mut metric = encoder.encode_descriptor("quality_score", "Scores of answers.", None, MetricType::Histogram)?;
+    for one in series {
+        let (sum, count, buckets) = one.tally.scores.exposed(&SCORE_BUCKETS);
+        let labels = [("breaker", one.name())];
+        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    let help = "Latencies of settled calls.";
+    let mut metric = encoder.encode_descriptor("latency_seconds", help, None, MetricType::Histogram)?;
+    for one in series {
+        let (sum, count, buckets) = one.tally.latencies.exposed(&LATENCY_BUCKETS_SECONDS);
+        let labels = [("breaker", one.name())];
+        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    Ok(())
+}
+
+impl Exposition {
+    fn component(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Failures of the breaker component.";
+        let mut metric = encoder.encode_descriptor("component_failures", help, None, MetricType::Counter)?;
+        for (reason, failures) in self.component.failures.lock().iter() {
+            count(&mut metric, &[("reason", *reason)], *failures)?;
+        }
+        let plain = [
+            ("component_restarts", "Restarts of the breaker component.", &self.component.restarts),
+            ("records_lost", "Records that a failure of the breaker component lost.", &self.component.records_lost),
+            ("events_dropped", "Events that nobody was told of.", &*self.events_dropped),
+        ];
+        for (name, help, counter) in plain {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&counter.load(Ordering::Relaxed), None)?;
+        }
+        Ok(())
+    }
+}
+
+fn scorers(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
+    let help = "Scorers that gave no score.";
+    let mut metric = encoder.encode_descriptor("scorer_failures", help, None, MetricType::Counter)?;
+    for one in series {
+        for (scorer, tally) in &one.scorers {
+            for (reason, failures) in &tally.failures {
+                let labels = [("breaker", one.name()), ("scorer", scorer), ("reason", *reason)];
+                count(&mut metric, &labels, *failures)?;
+            }
+        }
+    }
+    let help = "Answers that were not scored.";
+    let mut metric = encoder.encode_descriptor("scorer_dropped", help, None, MetricType::Counter)?;
+    for one in series {
+        for (scorer, tally) in one.scorers.iter().filter(|(_, tally)| tally.dropped > 0) {
+            count(&mut metric, &[("breaker", one.name()), ("scorer", scorer)], tally.dropped)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Keyed families: retiring and coming back, their bounds, and users' code that they run.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{HOSTS_OWN, TWO_FAILURES, builder, clock, fail};
+use softfuse::{CallRecord, Condition, Conditions, Effect, Keyed, KeyedSettings, Registry, RegistryError, State};
+
+fn family(live_max: usize, retired_max: usize) -> (Registry, Keyed) {
+    let clock = clock();
+    let registry = builder(&clock).build().unwrap();
+    let policy = registry.policy("tenant", TWO_FAILURES).unwrap();
+    let settings = KeyedSettings { live_max, retired_max, ..KeyedSettings::default() };
+    let family = registry.keyed("tenant", &policy, settings).unwrap();
+    (registry, family)
+}
+
+#[test]
+fn closed_breakers_retire_and_come_back_as_they_were() {
+    let (registry, family) = family(2, 10);
+    fail(&family.get("a").unwrap());
+    let before = family.get("a").unwrap().status().unwrap();
+    for key in ["b", "c"] {
+        fail(&family.get(key).unwrap());
+    }
+    assert_eq!((family.live(), family.retired()), (2, 1));
+    let a = family.get("a").unwrap();
+    assert_eq!(a.status().unwrap(), before);
+    fail(&a);
+    assert_eq!(a.state(), State::Open);
+    assert_eq!((family.live(), family.retired()), (2, 1));
+    let again = registry.keyed("tenant", a.policy(), KeyedSettings::default()).unwrap();
+    assert_eq!(again.live(), 2);
+    let metrics = registry.metrics_text();
+    for line in [
+        "softfuse_keyed_breakers{breaker=\"tenant\",state=\"open\"} 1",
+        // The other one, and the overflow breaker.
+        "softfuse_keyed_breakers{breaker=\"tenant\",state=\"closed\"} 2",
+        "softfuse_call_total{breaker=\"tenant\",outcome=\"failure\"} 4",
+        "softfuse_trip_total{breaker=\"tenant\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[test]
+fn open_breakers_never_retire_and_overflow_is_shared() {
+    let (_, family) = family(2, 10);
+    for key in ["a", "b"] {
+        fail(&family.get(key).unwrap());
+        fail(&family.get(key).unwrap());
+    }
+    let (c, d) = (family.get("c").unwrap(), family.get("d").unwrap());
+    assert_eq!((c.name(), d.name(), family.retired()), (family.overflow().name(), family.overflow().name(), 0));
+    assert!(family.get("a").unwrap().is_open() && !c.is_open());
+    fail(&c);
+    fail(&d);
+    assert!(family.overflow().is_open());
+    // One of the two closes, and may retire then.
+    family.get("a").unwrap().reset().unwrap();
+    assert_eq!(&**family.get("e").unwrap().name(), "tenant/e");
+    assert_eq!((family.live(), family.retired()), (2, 1));
+}
+
+#[test]
+fn a_breaker_that_somebody_holds_never_retires() {
+    let (_, family) = family(1, 10);
+    let held = family.get("a").unwrap();
+    assert_eq!(family.get("b").unwrap().name(), family.overflow().name());
+    drop(held);
+    assert_eq!(&**family.get("b").unwrap().name(), "tenant/b");
+}
+
+#[test]
+fn what_is_remembered_of_retired_ones_is_bounded() {
+    let (_, family) = family(1, 2);
+    for key in ["a", "b", "c", "d", "e"] {
+        fail(&family.get(key).unwrap());
+    }
+    assert_eq!((family.live(), family.retired()), (1, 2));
+    // The first is forgotten, and starts afresh.
+    fail(&family.get("a").unwrap());
+    assert_eq!(family.get("a").unwrap().state(), State::Closed);
+    // The last two are not.
+    fail(&family.get("d").unwrap());
+    assert_eq!(family.get("d").unwrap().state(), State::Open);
+}
+
+#[test]
+fn the_bytes_of_retired_ones_are_bounded_too() {
+    let clock = clock();
+    let registry = builder(&clock).build().unwrap();
+    let policy = registry.policy("tenant", TWO_FAILURES).unwrap();
+    let one = {
+        let breaker = registry.breaker("one", &policy).unwrap();
+        fail(&breaker);
+        breaker.snapshot().unwrap().len()
+    };
+    // Room for two, as snapshots of equal states are about equally long.
+    let settings = KeyedSettings { live_max: 1, retired_bytes_max: 2 * one + one / 2, ..KeyedSettings::default() };
+    let family = registry.keyed("tenant", &policy, settings).unwrap();
+    for key in ["a", "b", "c", "d", "e"] {
+        fail(&family.get(key).unwrap());
+    }
+    assert_eq!((family.live(), family.retired()), (1, 2));
+}
+
+/// What would run out of memory one day is refused at once, with the numbers.
+#[test]
+fn breakers_for_which_there_is_no_room_are_refused() {
+    let clock = clock();
+    let registry = builder(&clock).component_memory_bytes_max(16 << 20).component_instances(2).build().unwrap();
+    let large = "trip_on = { quality_below = { threshold = 0.7, window = 100_000 } }";
+    let policy = registry.policy("large", large).unwrap();
+    let each = policy.info().breaker_bytes;
+    assert!((800_000..810_000).contains(&each), "{each}");
+    let settings = |live_max| KeyedSettings { live_max, ..KeyedSettings::default() };
+    match registry.keyed("tenant", &policy, settings(100)) {
+        Err(error @ RegistryError::NoRoom { breakers: 101, bytes_max: 29_360_128, .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(&(101 * each).to_string()) && text.contains("component_memory_bytes_max"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // As many as there is room for, with their windows filled.
+    let family = registry.keyed("tenant", &policy, settings(35)).unwrap();
+    for key in 0..35 {
+        let breaker = family.get(&key.to_string()).unwrap();
+        assert_eq!(breaker.permit().unwrap().success().effect, Effect::Recorded);
+    }
+    assert_eq!(family.live(), 35);
+    // The named ones have as much again, and a family takes nothing of it.
+    for number in 0..36 {
+        registry.breaker(&number.to_string(), &policy).unwrap();
+    }
+    assert!(matches!(registry.breaker("more", &policy), Err(RegistryError::NoRoom { breakers: 38, .. })));
+}
+
+/// Users' code runs without the locks: it may use the registry and the family.
+#[test]
+fn conditions_are_made_and_dropped_without_a_lock() {
+    struct Asks(Registry);
+
+    impl Condition for Asks {
+        fn record(&mut self, _: &CallRecord) -> Option<String> {
+            None
+        }
+
+        fn reset(&mut self) {}
+    }
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(self.0.list().len() < 10);
+            for family in self.0.list_keyed() {
+                assert!(family.live() < 10);
+            }
+        }
+    }
+
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let clock = clock();
+        let registry = builder(&clock).build().unwrap();
+        let policy = registry.policy("own", HOSTS_OWN).unwrap();
+        let named = |registry: &Registry| {
+            let asks: Box<dyn Condition> = Box::new(Asks(registry.clone()));
+            Conditions::from([("mine".to_owned(), asks)])
+        };
+        let used = registry.clone();
+        let conditions: Arc<dyn Fn(&str) -> Conditions + Send + Sync> = Arc::new(move |_| {
+            assert!(used.list_keyed().iter().all(|family| family.live() < 10));
+            named(&used)
+        });
+        let settings =
+            KeyedSettings { live_max: 1, retired_max: 1, conditions: Some(conditions), ..Default::default() };
+        let family = registry.keyed("tenant", &policy, settings).unwrap();
+        for key in ["a", "b", "c", "d", "a", "d"] {
+            fail(&family.get(key).unwrap());
+        }
+        assert_eq!((family.live(), family.retired()), (1, 1));
+        // One that isn't wanted, one that is refused, one that goes with its breaker.
+        registry.breaker_with("llm", &policy, named(&registry)).unwrap();
+        registry.breaker_with("llm", &policy, named(&registry)).unwrap();
+        assert!(registry.breaker_with("tenant", &policy, named(&registry)).is_err());
+        let plain = registry.policy("plain", TWO_FAILURES).unwrap();
+        assert!(registry.breaker_with("plain", &plain, named(&registry)).is_err());
+        assert!(registry.remove("llm") && registry.remove("tenant"));
+        drop(family);
+        done.send(()).unwrap();
+    });
+    finished.recv_timeout(Duration::from_secs(60)).expect("no deadlock, and no panic");
+}
+
+#[test]
+fn names_of_breakers_and_families_are_one_space() {
+    let (registry, family) = family(1, 1);
+    let policy = family.overflow().policy().clone();
+    registry.breaker("llm", &policy).unwrap();
+    assert!(matches!(registry.breaker("tenant", &policy), Err(RegistryError::NameTaken(name)) if &*name == "tenant"));
+    assert!(matches!(registry.keyed("llm", &policy, KeyedSettings::default()), Err(RegistryError::NameTaken(_))));
+    assert_eq!((registry.list().len(), registry.list_keyed().len()), (1, 1));
+}
