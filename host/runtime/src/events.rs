@@ -4,7 +4,6 @@
 //! whichever thread comes first: one at a time, so a callback never runs twice at once, and may itself use the breaker.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use flume::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Mutex, RwLock};
 
+use crate::caught::caught;
 use crate::types::{Event, EventReason, State};
 
 /// What is called with every event.
@@ -127,13 +127,12 @@ impl Hub {
     }
 
     fn hand_out(&self, event: &Event) {
-        log(event);
+        // A subscriber of the log is somebody's code, too.
+        let _ = caught("the log", || log(event));
         // Cloned, so that a callback may add one.
         let callbacks = self.callbacks.read().clone();
         for callback in callbacks {
-            if catch_unwind(AssertUnwindSafe(|| callback(event))).is_err() {
-                tracing::error!("an event callback panicked");
-            }
+            let _ = caught("an event callback", || callback(event));
         }
         self.subscribers.lock().retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
             Ok(()) => true,

@@ -63,3 +63,8 @@ pub use types::{
     OutcomeKind, PolicyInfo, PolicyProblem, Reading, Score, Signal, State, StateChange, Time, Totals, Transition,
     TripReason, TripReport,
 };
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

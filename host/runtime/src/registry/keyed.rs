@@ -19,8 +19,9 @@ const RETIRE_LOOKS_MAX: usize = 1024;
 
 /// How a keyed family is bounded.
 pub struct KeyedSettings {
-    /// Breakers at work at most. Default 10,000. The component must have room for as many with full windows. When a further one is wanted, the closed one that wasn't used for longest
-    /// retires; one that isn't closed, or that somebody holds, never does. If none can, the overflow breaker serves.
+    /// Breakers at work at most. Default 10,000. The component must have room for as many with full windows. When a further
+    /// one is wanted, the closed one that wasn't used for longest retires; one that isn't closed, or that somebody holds, never
+    /// does. If none can, the overflow breaker serves.
     pub live_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
     /// wasn't used for longest is forgotten: its key starts afresh.
