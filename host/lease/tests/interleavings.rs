@@ -1,0 +1,171 @@
+//! Every interleaving of a few threads, tried by a model checker: `RUSTFLAGS="--cfg loom" cargo test -p softfuse-lease --release`.
+//!
+//! Whatever the order: what was kept is taken once, what wasn't kept is never taken, no more is kept than was granted, and
+//! after an end nothing is kept under old terms.
+#![cfg(loom)]
+
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use softfuse_lease::{Admission, Batch, Entry, Lease, Marks, Owner, Terms, set_thread_number};
+
+const PERMIT: u64 = 7 << 32;
+
+fn terms(outcomes_max: u32, score_sums_min: Option<&[i64]>) -> Terms<'_> {
+    Terms { permit: PERMIT, outcomes_max, until: None, latency_max: None, missing_score: None, score_sums_min, tag: 3 }
+}
+
+fn scored(score: i64) -> Entry {
+    Entry::Success { latency: 1, score: Some(score), pending: false }
+}
+
+fn model(check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // More switches than these between threads find nothing that fewer don't, by experience with such models.
+    builder.preemption_bound = Some(3);
+    builder.check(check);
+}
+
+fn opened(stripes: usize, terms: &Terms<'_>) -> (Arc<Lease>, Owner) {
+    let (lease, mut owner) = Lease::new(stripes);
+    lease.open(&mut owner, terms);
+    (Arc::new(lease), owner)
+}
+
+/// Threads that keep one outcome each, of these scores, with their number for a latency; the numbers of those that did.
+fn keepers(lease: &Arc<Lease>, scores: &'static [i64]) -> Vec<thread::JoinHandle<Option<u64>>> {
+    let keeper = |(number, score): (usize, &'static i64)| {
+        let lease = Arc::clone(lease);
+        thread::spawn(move || {
+            set_thread_number(number);
+            let latency = number as u64;
+            let kept = lease.keep(PERMIT, 1, Entry::Success { latency, score: Some(*score), pending: false });
+            assert!(kept.is_none_or(|tag| tag == 3));
+            kept.map(|_| latency)
+        })
+    };
+    scores.iter().enumerate().map(keeper).collect()
+}
+
+fn joined(threads: Vec<thread::JoinHandle<Option<u64>>>) -> Vec<u64> {
+    threads.into_iter().filter_map(|thread| thread.join().expect("no panics")).collect()
+}
+
+#[test]
+fn what_was_kept_is_taken_once() {
+    model(|| {
+        let (lease, mut owner) = opened(2, &terms(2, None));
+        let threads = keepers(&lease, &[10, 20]);
+        let mut batch = Batch::default();
+        lease.take(&mut owner, &mut batch);
+        let mut taken = batch.latencies.clone();
+        // What comes after the taking isn't kept.
+        lease.take(&mut owner, &mut batch);
+        assert!(batch.is_empty());
+        let mut kept = joined(threads);
+        lease.take(&mut owner, &mut batch);
+        assert!(batch.is_empty());
+        taken.sort_unstable();
+        kept.sort_unstable();
+        assert_eq!(taken, kept);
+    });
+}
+
+#[test]
+fn no_more_is_kept_than_was_granted() {
+    model(|| {
+        let (lease, mut owner) = opened(2, &terms(1, None));
+        let kept = joined(keepers(&lease, &[10, 20]));
+        let mut batch = Batch::default();
+        lease.take(&mut owner, &mut batch);
+        assert_eq!(batch.latencies, kept);
+        // None, where one thread has drawn what the other is waiting for.
+        assert!(kept.len() <= 1);
+    });
+}
+
+/// At every place in the order in which they are taken, the scores' sum keeps to its bound.
+#[test]
+fn scores_keep_to_their_bounds_in_the_order_in_which_they_are_taken() {
+    model(|| {
+        let sums_min = [5, 12];
+        let (lease, mut owner) = opened(2, &terms(2, Some(&sums_min)));
+        let threads = keepers(&lease, &[9, 4]);
+        let mut batch = Batch::default();
+        let taker = {
+            let lease = Arc::clone(&lease);
+            thread::spawn(move || {
+                lease.take(&mut owner, &mut batch);
+                (batch, owner)
+            })
+        };
+        let mut kept = joined(threads);
+        let (batch, _owner) = taker.join().expect("no panics");
+        let mut sum = 0;
+        for (score, least) in batch.scores.iter().zip(sums_min) {
+            sum += score;
+            assert!(sum >= least, "{:?}", batch.scores);
+        }
+        let mut taken = batch.latencies.clone();
+        taken.sort_unstable();
+        kept.sort_unstable();
+        assert_eq!(taken, kept);
+        assert!(batch.marks.iter().all(|marks| *marks == Marks::SCORED));
+    });
+}
+
+/// A lease is taken and opened anew with other terms while a thread is at it: what it keeps, it keeps under the terms in
+/// force.
+#[test]
+fn terms_hold_still_while_a_thread_looks_at_them() {
+    model(|| {
+        let (lease, owner) = opened(1, &Terms { latency_max: Some(5), ..terms(2, None) });
+        let taken = Arc::new(Mutex::new((owner, Vec::new())));
+        let taker = {
+            let (lease, taken) = (Arc::clone(&lease), Arc::clone(&taken));
+            thread::spawn(move || {
+                let (mut batch, mut taken) = (Batch::default(), taken.lock().expect("no panics"));
+                let (owner, first) = &mut *taken;
+                lease.take(owner, &mut batch);
+                first.extend(batch.latencies.iter().map(|latency| (1, *latency)));
+                lease.open(owner, &Terms { permit: PERMIT + 1, latency_max: Some(9), ..terms(2, None) });
+            })
+        };
+        let slow = Entry::Success { latency: 8, score: None, pending: false };
+        let (old, new) = (lease.keep(PERMIT, 1, slow), lease.keep(PERMIT + 1, 2, slow));
+        // Too slow under the first terms, of another generation under the second.
+        assert_eq!(old, None);
+        taker.join().expect("no panics");
+        let mut taken = taken.lock().expect("no panics");
+        let (owner, seen) = &mut *taken;
+        let mut batch = Batch::default();
+        lease.take(owner, &mut batch);
+        seen.extend(batch.latencies.iter().map(|latency| (2, *latency)));
+        let expected = if new.is_some() { vec![(2, 8)] } else { vec![] };
+        assert_eq!(*seen, expected);
+    });
+}
+
+/// Once a thread has seen that the lease was revoked, nobody who comes after it is admitted.
+#[test]
+fn a_revoked_lease_takes_effect_at_once() {
+    model(|| {
+        let (lease, mut owner) = opened(2, &terms(2, None));
+        let revoked = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+        let revoker = {
+            let (lease, revoked) = (Arc::clone(&lease), Arc::clone(&revoked));
+            thread::spawn(move || {
+                let mut batch = Batch::default();
+                lease.take(&mut owner, &mut batch);
+                lease.refuse(&mut owner, 100);
+                revoked.store(true, loom::sync::atomic::Ordering::Release);
+            })
+        };
+        let was_revoked = revoked.load(loom::sync::atomic::Ordering::Acquire);
+        let admission = lease.admit(1);
+        if was_revoked {
+            assert_eq!(admission, Admission::Refused { now: 1 });
+            assert_eq!(lease.keep(PERMIT, 2, scored(1)), None);
+        }
+        revoker.join().expect("no panics");
+    });
+}
