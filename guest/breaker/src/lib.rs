@@ -188,12 +188,13 @@ impl wit::Guest for Component {
         latencies: Vec<wit::Nanos>,
         scores: Vec<wit::QuantisedScore>,
         refused: u64,
+        now: wit::Nanos,
     ) -> Result<wit::LeasedSettlement, wit::LeasedError> {
         let columns =
             leased::Columns { marks: &marks, settled_at: &settled_at, latencies: &latencies, scores: &scores };
         columns.check()?;
         with(breaker, |breaker| {
-            let settled = breaker.record_leased(Permit::from_bits(permit), columns.entries(), refused);
+            let settled = breaker.record_leased(Permit::from_bits(permit), columns.entries(), refused, now);
             settled.map(leased::settlement).map_err(|_| wit::LeasedError::UnknownPermit)
         })
         .unwrap_or(Err(wit::LeasedError::UnknownBreaker))

@@ -322,7 +322,7 @@ impl Driver {
             })
             .collect();
         let len = batch.len();
-        let settled = self.breaker.record_leased(permit, batch, refused);
+        let settled = self.breaker.record_leased(permit, batch, refused, self.now);
         match settled {
             Err(error) => {
                 self.tally.errors += 1;

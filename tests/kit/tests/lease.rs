@@ -214,6 +214,7 @@ struct Leased {
     held: Held,
     waiting: Vec<(u64, Entry)>,
     refused: u64,
+    latest: u64,
     /// How many outcomes never asked.
     unasked: u64,
 }
@@ -225,7 +226,7 @@ impl Leased {
                 Held::Admit { permit, .. } => *permit,
                 _ => Permit::from_bits(0),
             };
-            let settled = self.eager.breaker.record_leased(permit, self.waiting.drain(..), self.refused);
+            let settled = self.eager.breaker.record_leased(permit, self.waiting.drain(..), self.refused, self.latest);
             let settled = settled.expect("a permit that was leased");
             assert_eq!((settled.events, settled.stale), (vec![], 0), "a lease that was kept changes nothing");
             self.refused = 0;
@@ -272,6 +273,7 @@ impl Leased {
 
 impl Host for Leased {
     fn begin(&mut self, now: u64) -> Result<Permit, Option<u64>> {
+        self.latest = now;
         match &self.held {
             Held::Admit { permit, .. } => return Ok(*permit),
             Held::Refuse { until } if until.is_none_or(|until| now < until) => {
@@ -349,7 +351,8 @@ fn a_leased_host_decides_as_an_eager_one() {
     let outcome = TestRunner::new(config).run(&histories, |(text, calls)| {
         let policy = Arc::new(Policy::parse(&text).map_err(|problems| TestCaseError::fail(format!("{problems:?}")))?);
         let expected = drive(&mut eager(&policy), &calls);
-        let mut leased = Leased { eager: eager(&policy), held: Held::Ask, waiting: vec![], refused: 0, unasked: 0 };
+        let mut leased =
+            Leased { eager: eager(&policy), held: Held::Ask, waiting: vec![], refused: 0, latest: 0, unasked: 0 };
         let found = drive(&mut leased, &calls);
         prop_assert_eq!(&expected, &found, "{}", text);
         let opened = expected.events.iter().filter(|(_, event)| event.open_until.is_some()).count() as u64;
@@ -391,10 +394,10 @@ fn an_ended_lease_records_nothing_but_totals() {
     breaker.record_outcome(permit, &Outcome::new(OutcomeKind::Error, MS), 1).expect("a permit that was given");
     assert_eq!(breaker.permit_standing(permit, 2), Standing::Stale);
     let entries = [(2, Entry::Success { latency: MS, score: None, pending: false }), (3, Entry::Late(None))];
-    let settled = breaker.record_leased(permit, entries, 4).expect("a permit that was given");
+    let settled = breaker.record_leased(permit, entries, 4, 3).expect("a permit that was given");
     assert_eq!((settled.stale, settled.events.len()), (2, 0));
     let totals = breaker.status(3).totals;
     assert_eq!((totals.successes, totals.stale, totals.rejections), (1, 1, 4));
     let never = Permit::from_bits(9 << 32);
-    assert!(breaker.record_leased(never, [], 0).is_err());
+    assert!(breaker.record_leased(never, [], 0, 0).is_err());
 }

@@ -79,7 +79,7 @@ impl Breaker {
     }
 
     /// Records what happened under a lease, in the order in which it happened, each with the time at which it did.
-    /// `refused` calls were refused under it.
+    /// `refused` calls were refused under it, and `now` is the latest time at which anything happened.
     ///
     /// # Errors
     /// For a permit that was never given out; nothing has changed then.
@@ -88,6 +88,7 @@ impl Breaker {
         permit: Permit,
         entries: impl IntoIterator<Item = (Nanos, Entry)>,
         refused: u64,
+        now: Nanos,
     ) -> Result<LeasedSettlement, RecordError> {
         if permit.probe() != 0 || self.standing(permit, self.latest) == Standing::Unknown {
             return Err(RecordError::UnknownPermit);
@@ -114,6 +115,7 @@ impl Breaker {
             };
             settlement.events.extend(settled.event);
         }
+        self.see(now);
         Ok(settlement)
     }
 }
