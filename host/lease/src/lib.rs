@@ -17,7 +17,7 @@
 //! Where scores have a bound, it is on the sum of all scores in order of arrival, so that those who bring a score meet in one
 //! word, which also gives them their order.
 
-#![cfg_attr(not(test), forbid(unsafe_code))]
+#![forbid(unsafe_code)]
 
 mod batch;
 mod scores;
@@ -124,15 +124,16 @@ impl Lease {
             ASK => Admission::Ask,
             REFUSE => {
                 let stripe = self.stripe();
-                let now = stripe.note(now);
+                let now = stripe.latest_with(now);
                 if now >= self.refuse_until.load(Ordering::Acquire) {
                     return Admission::Ask;
                 }
+                stripe.note(now);
                 stripe.count_refused();
                 Admission::Refused { now }
             }
             word => {
-                self.stripe().note(now);
+                self.note(now);
                 Admission::Admitted(word - ADMIT)
             }
         }
@@ -144,7 +145,7 @@ impl Lease {
     #[must_use]
     pub fn keep(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
         let stripe = self.stripe();
-        let at = stripe.note(at);
+        let at = stripe.latest_with(at);
         let pinned = stripe.pin()?;
         // From here on until it is filled the terms hold still.
         let kept = self.held.benign(permit, at, entry).and_then(|score| {
@@ -158,6 +159,7 @@ impl Lease {
             pinned.leave_empty();
             return None;
         };
+        stripe.note(at);
         pinned.fill(ticket, at, entry);
         Some(tag)
     }
@@ -182,9 +184,11 @@ impl Lease {
         self.stripes.iter().map(|stripe| stripe.latest()).max().unwrap_or(0)
     }
 
-    /// Tells this thread's stripe of a time that the component is asked with, since time never runs backwards.
+    /// Sees a time that the component has seen, since time never runs backwards.
+    #[inline]
     pub fn note(&self, now: u64) {
-        self.stripe().note(now);
+        let stripe = self.stripe();
+        stripe.note(stripe.latest_with(now));
     }
 
     /// Ends the recording lease and takes what was kept under it, in an order that every thread's own and the times agree

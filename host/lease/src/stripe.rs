@@ -76,13 +76,15 @@ impl Stripe {
 
     /// The time that counts: this one, or the latest that was seen here.
     #[inline]
-    pub(crate) fn note(&self, now: u64) -> u64 {
+    pub(crate) fn latest_with(&self, now: u64) -> u64 {
+        now.max(self.latest.load(Ordering::Relaxed))
+    }
+
+    /// Sees a time, which is the latest.
+    #[inline]
+    pub(crate) fn note(&self, latest: u64) {
         // Threads that share a stripe may overwrite each other's: they race, and either's order is one.
-        let latest = self.latest.load(Ordering::Relaxed);
-        if now > latest {
-            self.latest.store(now, Ordering::Relaxed);
-        }
-        now.max(latest)
+        self.latest.store(latest, Ordering::Relaxed);
     }
 
     pub(crate) fn latest(&self) -> u64 {

@@ -49,7 +49,9 @@ fn what_is_not_benign_is_not_kept() {
     assert_eq!(lease.keep(PERMIT, 99, success(11)), None);
     assert_eq!(lease.keep(PERMIT, 99, Entry::Late(Some(1))), Some(1));
     assert_eq!(lease.keep(PERMIT, 100, success(1)), None);
-    // Time never runs backwards.
+    assert_eq!(lease.latest(), 99);
+    // Time never runs backwards, once it was seen.
+    lease.note(100);
     assert_eq!(lease.keep(PERMIT, 50, success(1)), None);
     assert!(lease.is_waiting());
     let batch = taken(&lease, &mut owner);
@@ -102,10 +104,12 @@ fn refusals_are_counted_and_end_in_time() {
     assert_eq!(lease.admit(8), Admission::Refused { now: 8 });
     assert_eq!(lease.admit(3), Admission::Refused { now: 8 });
     assert_eq!(lease.admit(10), Admission::Ask);
-    // The time that counts is the latest.
+    // The time that counts is the latest that was seen.
+    assert_eq!(lease.admit(9), Admission::Refused { now: 9 });
+    lease.note(10);
     assert_eq!(lease.admit(9), Admission::Ask);
     assert!(lease.is_waiting());
-    assert_eq!(taken(&lease, &mut owner).refused, 2);
+    assert_eq!(taken(&lease, &mut owner).refused, 3);
     lease.ask(&mut owner);
     assert_eq!(lease.admit(0), Admission::Ask);
 }

@@ -262,7 +262,7 @@ pub struct Rejected {
     /// Where the circuit stands; the last that is known where the component failed.
     pub state: State,
     /// Why it last opened, in words. `None` where an operator opened a circuit that had never tripped.
-    pub reason: Option<String>,
+    pub reason: Option<Arc<str>>,
     /// How often the circuit has opened since it was made or last reset.
     pub trip_count: u64,
     /// How long to wait: exact while open; `None` while half-open is full or forced open, since nobody knows.

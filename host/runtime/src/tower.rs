@@ -142,7 +142,7 @@ where
             Ok(mut permit) => ResponseFuture {
                 state: ResponseState::Calling {
                     future: permit.in_call(|_| self.inner.call(request)),
-                    permit: Some(permit),
+                    permit: Some(permit.into_owned()),
                     hooks: self.layer.hooks.clone(),
                 },
             },
@@ -165,7 +165,7 @@ pin_project! {
         Calling {
             #[pin]
             future: F,
-            permit: Option<Permit>,
+            permit: Option<Permit<'static>>,
             hooks: Hooks<R, E>,
         },
         Rejected { rejected: Option<Rejected> },

@@ -34,7 +34,7 @@ fn a_refusal_says_all_that_a_caller_needs() {
     let expected = Rejected {
         breaker: "llm".into(),
         state: State::Open,
-        reason: breaker.status().unwrap().last_trip.map(|trip| trip.text),
+        reason: breaker.status().unwrap().last_trip.map(|trip| trip.text.into()),
         trip_count: 1,
         retry_after: Some(Duration::from_secs(6)),
         component_failure: None,

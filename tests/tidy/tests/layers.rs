@@ -30,11 +30,12 @@ fn may_depend(from: &str, to: &str, kind: DependencyKind) -> bool {
     let development = kind == DependencyKind::Development;
     let kit = to == "tests/kit" && development;
     match from {
-        // The core stands alone, and so does what a bare component needs. Whoever reads traces needs no breaker.
-        "guest/core" | "guest/bare" | "host/trace" => false,
+        // The core stands alone, and so does what a bare component needs. Whoever reads traces needs no breaker, and a lease
+        // no component.
+        "guest/core" | "guest/bare" | "host/trace" | "host/lease" => false,
         "guest/breaker" => matches!(to, "guest/core" | "guest/bare"),
         _ if from.starts_with("guest/scorers/") => to.starts_with("guest/scorers/common") || to == "guest/bare",
-        "host/runtime" => kit || development && to == "guest/core",
+        "host/runtime" => to == "host/lease" || kit || development && to == "guest/core",
         _ if from.starts_with("host/") => to.starts_with("host/") || kit,
         _ if from.starts_with("examples/") => to == "host/runtime" || to.starts_with("guest/scorers/common"),
         _ => from.starts_with("tests/"),

@@ -55,8 +55,8 @@ struct Due {
 }
 
 enum Event {
-    Settled(Permit, Box<Call>),
-    LateScore(LateScores, Score),
+    Settled(Permit<'static>, Box<Call>),
+    LateScore(LateScores<'static>, Score),
 }
 
 impl Lane {
@@ -101,7 +101,7 @@ impl Lane {
     pub(crate) fn begin(&mut self, call: &Call) -> anyhow::Result<bool> {
         self.settle_until(call.at)?;
         self.check_verdicts(call)?;
-        let asked = self.breaker.permit_at(self.time(call.at));
+        let asked = self.breaker.permit_at(self.time(call.at)).map(Permit::into_owned);
         // The one change that a call's beginning makes: from open to half-open.
         if self.breaker.state() == State::HalfOpen {
             self.tally.half_opened(call.at);

@@ -1,5 +1,6 @@
 //! Scores that come after their call was settled.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,18 +12,25 @@ use crate::types::{Effect, InvalidScore, Score, StateChange, Time};
 
 /// Takes scores that come after the call was settled: a judge's, a user's thumbs. Each is a sample of its own.
 #[derive(Clone)]
-pub struct LateScores {
-    breaker: Breaker,
+pub struct LateScores<'b> {
+    breaker: Cow<'b, Breaker>,
     raw: Option<u64>,
     incarnation: u64,
     /// Set while the call's reporters owe a score; `None` where they never did.
     debt: Option<Arc<AtomicBool>>,
 }
 
-impl LateScores {
-    pub(super) fn new(breaker: Breaker, raw: Option<u64>, incarnation: u64, owed_by_reporters: bool) -> Self {
+impl<'b> LateScores<'b> {
+    pub(super) fn new(breaker: Cow<'b, Breaker>, raw: Option<u64>, incarnation: u64, owed_by_reporters: bool) -> Self {
         let debt = owed_by_reporters.then(|| Arc::new(AtomicBool::new(true)));
         Self { breaker, raw, incarnation, debt }
+    }
+
+    /// The same, holding its breaker: for a judge that speaks much later.
+    #[must_use]
+    pub fn into_owned(self) -> LateScores<'static> {
+        let Self { breaker, raw, incarnation, debt } = self;
+        LateScores { breaker: Cow::Owned(breaker.into_owned()), raw, incarnation, debt }
     }
 
     /// The breaker whose call it was.
@@ -49,6 +57,10 @@ impl LateScores {
     }
 
     pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<StateChange>) {
+        if let Some(effect) = self.raw.and_then(|raw| self.breaker.0.leased.keep_late(raw, score, now)) {
+            self.take_debt();
+            return (effect, None);
+        }
         let reported = self.report(wit::QualityReport::Score(score.get()), now);
         if !matches!(reported.0, Effect::Stale | Effect::Lost) {
             self.breaker.0.meters.tally().scored(score);
@@ -92,7 +104,7 @@ impl LateScores {
     }
 }
 
-impl fmt::Debug for LateScores {
+impl fmt::Debug for LateScores<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LateScores").field("breaker", &self.breaker.name()).finish_non_exhaustive()
     }

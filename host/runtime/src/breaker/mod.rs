@@ -1,6 +1,7 @@
 //! A breaker: a handle that any thread may hold, clone and call.
 
 mod late;
+mod leased;
 mod operate;
 mod permit;
 mod reporter;
@@ -12,8 +13,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use softfuse_lease::Admission;
 
 pub use late::LateScores;
+use leased::{Asked, Leased, Leasing};
 pub(crate) use permit::Debtor;
 pub use permit::{Permit, Settled};
 pub use reporter::{Reported, Reporter};
@@ -47,6 +50,10 @@ pub(crate) struct Home {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure_mode: FailureMode,
     pub(crate) snapshot_every: u64,
+    /// Calls after which a breaker is lent a buffer.
+    pub(crate) lease_after: u32,
+    /// Of the machine: threads that may meet.
+    pub(crate) cores: usize,
 }
 
 impl Home {
@@ -77,6 +84,7 @@ pub(crate) struct Shared {
     /// The state as of the last event: exact, since every change makes one.
     state: AtomicU8,
     trip_count: AtomicU64,
+    leased: Leased,
 }
 
 /// What the breaker's lock guards. It is held for a call of the component, never for a guarded call.
@@ -87,6 +95,7 @@ pub(crate) struct Inner {
     pub(crate) outbox: Vec<Event>,
     /// How the component failed at the last operation, if it did.
     failing: Option<Discriminant<ComponentFailure>>,
+    leasing: Leasing,
 }
 
 impl Breaker {
@@ -97,9 +106,16 @@ impl Breaker {
             policy: cell.policy.clone(),
             home: Arc::clone(home),
             meters,
-            inner: Mutex::new(Inner { cell, conditions, outbox: Vec::new(), failing: None }),
+            inner: Mutex::new(Inner {
+                cell,
+                conditions,
+                outbox: Vec::new(),
+                failing: None,
+                leasing: Leasing::default(),
+            }),
             state: AtomicU8::new(State::Closed.as_metric()),
             trip_count: AtomicU64::new(0),
+            leased: Leased::default(),
         }))
     }
 
@@ -141,6 +157,7 @@ impl Breaker {
     /// # Errors
     /// Where the component fails.
     pub fn status_at(&self, now: Time) -> Result<CircuitStatus, ComponentFailure> {
+        let now = self.0.leased.seen(now);
         let status = self.0.ask(now, "status", |guest, store, id| guest.call_status(store, id, now.nanos()))?;
         Ok(CircuitStatus::from_wit(status))
     }
@@ -155,6 +172,7 @@ impl Breaker {
     /// [`would_refuse`](Self::would_refuse), as of `now`.
     #[must_use]
     pub fn would_refuse_at(&self, now: Time) -> Option<Rejected> {
+        let now = self.0.leased.seen(now);
         let asked =
             self.0.plain(now, |seated| seated.ask(|guest, store, id| guest.call_would_refuse(store, id, now.nanos())));
         match asked {
@@ -188,6 +206,7 @@ impl Breaker {
     /// # Errors
     /// Where the component fails.
     pub fn reset_at(&self, now: Time) -> Result<Option<StateChange>, ComponentFailure> {
+        let now = self.0.leased.seen(now);
         self.0.change(now, |guest, store, id| guest.call_reset(store, id, now.nanos()))
     }
 
@@ -208,6 +227,7 @@ impl Breaker {
         state: OperatorState,
         now: Time,
     ) -> Result<Option<StateChange>, ComponentFailure> {
+        let now = self.0.leased.seen(now);
         self.0.change(now, |guest, store, id| guest.call_set_operator_state(store, id, state.to_wit(), now.nanos()))
     }
 
@@ -230,7 +250,7 @@ impl Breaker {
         open_for: Option<Duration>,
         now: Time,
     ) -> Result<Option<StateChange>, ComponentFailure> {
-        let open_for = open_for.map(span_nanos);
+        let (now, open_for) = (self.0.leased.seen(now), open_for.map(span_nanos));
         self.0.change(now, |guest, store, id| guest.call_trip(store, id, reason, open_for, now.nanos()))
     }
 
@@ -248,6 +268,7 @@ impl Breaker {
     /// # Errors
     /// Where the component fails.
     pub fn snapshot_at(&self, now: Time) -> Result<Vec<u8>, ComponentFailure> {
+        let now = self.0.leased.seen(now);
         self.0.ask(now, "snapshot", |guest, store, id| guest.call_snapshot(store, id, now.nanos()))
     }
 
@@ -255,7 +276,7 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal.
-    pub fn permit(&self) -> Result<Permit, Rejected> {
+    pub fn permit(&self) -> Result<Permit<'_>, Rejected> {
         self.permit_at(self.now())
     }
 
@@ -263,10 +284,29 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal.
-    pub fn permit_at(&self, now: Time) -> Result<Permit, Rejected> {
+    pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
+        match self.0.leased.admit(now) {
+            (Admission::Admitted(permit), incarnation) => {
+                return Ok(Permit::new(self, Some(permit), incarnation, now));
+            }
+            (Admission::Refused { now }, _) => {
+                if let Some(rejected) = self.0.leased.rejected(&self.0.name, now) {
+                    return Err(rejected);
+                }
+            }
+            (Admission::Ask, _) => {}
+        }
+        self.ask_for_permit(now)
+    }
+
+    #[cold]
+    fn ask_for_permit(&self, admitted_at: Time) -> Result<Permit<'_>, Rejected> {
+        let now = self.0.leased.seen(admitted_at);
         let probing = self.0.known_state() == State::HalfOpen;
-        let asked = self.0.operate(now, |seated, every| {
-            match seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))? {
+        let asked = self.0.operate(Asked::Permit, now, |seated, every| {
+            let answer = seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))?;
+            self.0.leased.note(now);
+            match answer {
                 Ok(wit::Admission { permit, event }) => {
                     if probing {
                         // Saved at once: its number must not be given again if the component fails.
@@ -280,13 +320,13 @@ impl Breaker {
             }
         });
         let rejected = match asked {
-            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self.clone(), Some(permit), incarnation, now)),
+            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self, Some(permit), incarnation, admitted_at)),
             Ok((Err(rejection), _)) => self.0.rejected(rejection),
             Err(failure) => match self.0.refused_by_failure(failure) {
                 Some(rejected) => rejected,
                 None => {
                     self.0.meters.tally().unguarded += 1;
-                    return Ok(Permit::new(self.clone(), None, 0, now));
+                    return Ok(Permit::new(self, None, 0, admitted_at));
                 }
             },
         };
@@ -318,7 +358,7 @@ impl Shared {
         Rejected {
             breaker: Arc::clone(&self.name),
             state: State::from_wit(rejection.state),
-            reason: rejection.reason,
+            reason: rejection.reason.map(Into::into),
             trip_count: rejection.trip_count,
             retry_after: rejection.retry_after.map(Duration::from_nanos),
             component_failure: None,
@@ -332,7 +372,7 @@ impl Shared {
             FailureMode::Closed => Some(Rejected {
                 breaker: Arc::clone(&self.name),
                 state: self.known_state(),
-                reason: Some(failure.to_string()),
+                reason: Some(failure.to_string().into()),
                 trip_count: self.trip_count.load(Ordering::Relaxed),
                 retry_after: match &failure {
                     ComponentFailure::Resting { rest, .. } => Some(*rest),
@@ -347,6 +387,9 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.meters.vanished(self.known_state());
+        // What was kept is counted; its breaker is gone.
+        let mut leasing = std::mem::take(&mut self.inner.get_mut().leasing);
+        self.lose_leased(&mut leasing);
         let cell = &mut self.inner.get_mut().cell;
         self.home.slots.of(cell).unseat(cell);
     }
@@ -356,8 +399,8 @@ impl Breaker {
     /// Takes a snapshot to come back from: the bytes, when, and the trip count. `None` where the component fails.
     pub(crate) fn retire(&self) -> Option<(Arc<[u8]>, Time, u64)> {
         let mut inner = self.0.inner.lock();
-        let now = inner.cell.last_now();
-        let saved = self.0.operate_locked(&mut inner, now, |seated, _| {
+        let now = self.0.leased.seen(inner.cell.last_now());
+        let saved = self.0.operate_locked(&mut inner, Asked::Nothing, now, |seated, _| {
             seated.save()?;
             Ok(((), None))
         });
@@ -365,6 +408,15 @@ impl Breaker {
         self.0.home.hub.queue(&mut inner.outbox);
         let (bytes, at) = saved.ok().and(inner.cell.saved())?;
         Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
+    }
+
+    /// Hands the component what it doesn't know of yet, if there is anything.
+    pub(crate) fn catch_up(&self) {
+        if self.0.leased.is_waiting() {
+            let now = self.0.inner.lock().cell.last_now();
+            // A failure is told as an event.
+            let _ = self.0.plain(self.0.leased.seen(now), |_| Ok(()));
+        }
     }
 
     /// Takes the host's own conditions out of a breaker that retires.

@@ -4,6 +4,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::leased::Asked;
 use super::{Inner, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
@@ -21,11 +22,12 @@ impl Shared {
     /// Asks the component and changes nothing but what it says that it changes.
     pub(super) fn operate<T>(
         &self,
+        asked: Asked,
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>, u64) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
         let mut inner = self.inner.lock();
-        let result = self.operate_locked(&mut inner, now, operation);
+        let result = self.operate_locked(&mut inner, asked, now, operation);
         self.publish(inner);
         result
     }
@@ -34,59 +36,61 @@ impl Shared {
     pub(super) fn operate_locked<T>(
         &self,
         inner: &mut Inner,
+        asked: Asked,
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>, u64) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
-        let Inner { cell, conditions, outbox, failing } = inner;
+        let Inner { cell, conditions, outbox, failing, leasing } = inner;
         let every = self.home.snapshot_every;
         let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
             if let Some(restored) = seated.restored() {
-                self.welcome_back(&mut seated, restored, now, conditions, outbox)?;
+                let lost = self.lose_leased(leasing);
+                self.welcome_back(&mut seated, restored, lost, now, conditions, outbox)?;
+            }
+            for event in self.record_leased(leasing, &mut seated, asked)? {
+                self.changed(StateChange::from_wit(event), conditions, outbox);
+                self.revoke_lease(leasing);
             }
             let (answer, event) = operation(&mut seated, every)?;
-            if event.is_some() || seated.cell().unsaved >= every {
-                // The answer stands, even if the component fails at this; what wasn't saved is then lost.
-                if let Err(failure) = seated.save() {
-                    return Ok((answer, event, Some(failure)));
-                }
+            let change = event.map(|event| self.changed(StateChange::from_wit(event), conditions, outbox));
+            // An open period may have become longer, without an event.
+            let refusing = asked == Asked::Record && matches!(self.known_state(), State::Open | State::ForcedOpen);
+            if change.is_some() || refusing || asked == Asked::Change {
+                self.revoke_lease(leasing);
             }
-            Ok((answer, event, None))
+            // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
+            let save = change.is_some() || seated.cell().unsaved >= every;
+            let saved = if save { seated.save() } else { Ok(()) };
+            let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
+            Ok((answer, change, failure))
         });
-        // Told once, not with every call while it lasts.
-        let mut told = |failure: &ComponentFailure| {
-            let kind = Some(discriminant(failure));
-            if *failing != kind && !matches!(failure, ComponentFailure::Resting { .. }) {
+        let (answer, failure) = match result {
+            Ok((answer, change, failure)) => (Ok((answer, change)), failure),
+            Err(failure) => (Err(failure.clone()), Some(failure)),
+        };
+        if let Some(failure) = &failure {
+            cell.unsaved += self.lose_leased(leasing);
+            // Told once, not with every call while it lasts.
+            if *failing != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
                 let (breaker, failure) = (Arc::clone(&self.name), failure.clone());
                 outbox.push(Event::ComponentFailed { breaker, failure });
             }
-            *failing = kind;
-        };
-        let (answer, event) = match result {
-            Ok((answer, event, Some(failure))) => {
-                told(&failure);
-                (answer, event)
-            }
-            Ok((answer, event, None)) => {
-                *failing = None;
-                (answer, event)
-            }
-            Err(failure) => {
-                told(&failure);
-                return Err(failure);
-            }
-        };
-        let change = event.map(StateChange::from_wit);
-        if let Some(change) = &change {
-            // A trip leaves the windows as they are till half-open; everything else makes them fresh.
-            if !matches!(change.reason, EventReason::Tripped(_)) {
-                conditions.reset(&self.name, outbox);
-            }
-            self.state.store(change.new.as_metric(), Ordering::Relaxed);
-            self.trip_count.store(change.trip_count, Ordering::Relaxed);
-            self.meters.changed(change.old, change.new, change.is_trip());
-            outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
         }
-        Ok((answer, change))
+        *failing = failure.as_ref().map(discriminant);
+        answer
+    }
+
+    /// The state has changed: what the host knows follows, and it is told.
+    fn changed(&self, change: StateChange, conditions: &mut Held, outbox: &mut Vec<Event>) -> StateChange {
+        // A trip leaves the windows as they are till half-open; everything else makes them fresh.
+        if !matches!(change.reason, EventReason::Tripped(_)) {
+            conditions.reset(&self.name, outbox);
+        }
+        self.state.store(change.new.as_metric(), Ordering::Relaxed);
+        self.trip_count.store(change.trip_count, Ordering::Relaxed);
+        self.meters.changed(change.old, change.new, change.is_trip());
+        outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
+        change
     }
 
     /// A breaker came back after its instance had failed: in the state of its snapshot, or closed. What the host knows of it
@@ -95,11 +99,14 @@ impl Shared {
         &self,
         seated: &mut Seated<'_>,
         restored: Restored,
+        leased_lost: u64,
         now: Time,
         conditions: &mut Held,
         outbox: &mut Vec<Event>,
     ) -> Result<(), ComponentFailure> {
         let Restored { records_lost, from_snapshot } = restored;
+        let records_lost = records_lost + leased_lost;
+        self.home.metrics.component().records_lost.fetch_add(leased_lost, Ordering::Relaxed);
         let known = self.known_state();
         // A component that can't say leaves it at what is known.
         if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
@@ -130,7 +137,7 @@ impl Shared {
         now: Time,
         ask: impl FnOnce(&mut Seated<'_>) -> Result<T, ComponentFailure>,
     ) -> Result<T, ComponentFailure> {
-        self.operate(now, |seated, _| Ok((ask(seated)?, None))).map(|(answer, _)| answer)
+        self.operate(Asked::Nothing, now, |seated, _| Ok((ask(seated)?, None))).map(|(answer, _)| answer)
     }
 
     /// Asks what changes nothing, and which the component knows for every breaker that it made.
@@ -152,8 +159,9 @@ impl Shared {
         now: Time,
         call: impl FnOnce(&wit::Guest, &mut Store, u32) -> wasmtime::Result<Option<wit::Event>>,
     ) -> Result<Option<StateChange>, ComponentFailure> {
-        let changed = self.operate(now, |seated, every| {
+        let changed = self.operate(Asked::Change, now, |seated, every| {
             let event = seated.ask(call)?;
+            self.leased.note(now);
             seated.cell().unsaved = every;
             Ok(((), event))
         });
@@ -169,6 +177,7 @@ impl Shared {
         latency: std::time::Duration,
         now: Time,
     ) -> Recorded {
+        let now = self.leased.seen(now);
         let mut inner = self.inner.lock();
         let verdicts = match self.verdicts(&mut inner, permit, outcome, latency, now) {
             Ok(verdicts) => verdicts,
@@ -179,10 +188,10 @@ impl Shared {
             }
         };
         let outcome = outcome.to_wit(latency, verdicts);
-        let settled = self.operate_locked(&mut inner, now, |seated, _| {
+        let settled = self.operate_locked(&mut inner, Asked::Record, now, |seated, _| {
             let answer =
                 seated.ask(|guest, store, id| guest.call_record_outcome(store, id, permit, &outcome, now.nanos()))?;
-            taken(seated, answer, incarnation)
+            self.taken(seated, answer, incarnation, now)
         });
         let recorded = settled.unwrap_or_else(|_| {
             self.lose(&mut inner);
@@ -194,10 +203,11 @@ impl Shared {
 
     /// Hands in a score after its outcome was settled.
     pub(super) fn report(&self, permit: u64, incarnation: u64, report: wit::QualityReport, now: Time) -> Recorded {
-        let settled = self.operate(now, |seated, _| {
+        let now = self.leased.seen(now);
+        let settled = self.operate(Asked::Record, now, |seated, _| {
             let answer =
                 seated.ask(|guest, store, id| guest.call_report_quality(store, id, permit, report, now.nanos()))?;
-            taken(seated, answer, incarnation)
+            self.taken(seated, answer, incarnation, now)
         });
         settled.unwrap_or((Effect::Lost, None))
     }
@@ -224,7 +234,7 @@ impl Shared {
             return Ok(inner.conditions.none());
         }
         // Asked before, and not under the instance's lock: a condition may take its time.
-        let (standing, _) = self.operate_locked(inner, now, |seated, _| {
+        let (standing, _) = self.operate_locked(inner, Asked::Nothing, now, |seated, _| {
             let standing = seated.ask(|guest, store, id| guest.call_permit_standing(store, id, permit, now.nanos()))?;
             Ok((standing, None))
         })?;
@@ -240,28 +250,33 @@ impl Shared {
         };
         Ok(conditions.record(&self.name, &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
     }
-}
 
-/// Reads what the component says of a record.
-fn taken(
-    seated: &mut Seated<'_>,
-    answer: Result<wit::Settlement, wit::RecordError>,
-    incarnation: u64,
-) -> Result<(Effect, Option<wit::Event>), ComponentFailure> {
-    match answer {
-        Ok(wit::Settlement { effect, event }) => {
-            seated.cell().unsaved += 1;
-            Ok((Effect::from_wit(effect), event))
+    /// Reads what the component says of a record.
+    fn taken(
+        &self,
+        seated: &mut Seated<'_>,
+        answer: Result<wit::Settlement, wit::RecordError>,
+        incarnation: u64,
+        now: Time,
+    ) -> Result<(Effect, Option<wit::Event>), ComponentFailure> {
+        match answer {
+            Ok(wit::Settlement { effect, event }) => {
+                seated.cell().unsaved += 1;
+                self.leased.note(now);
+                Ok((Effect::from_wit(effect), event))
+            }
+            Err(wit::RecordError::Stale) => Ok((Effect::Stale, None)),
+            // A probe that was given after the snapshot from which the breaker came back.
+            Err(wit::RecordError::UnknownPermit) if seated.cell().incarnation() != incarnation => {
+                Ok((Effect::Lost, None))
+            }
+            Err(wit::RecordError::UnknownPermit) => Err(seated.nonsense("a permit that it gave is unknown to it")),
+            Err(wit::RecordError::UnknownBreaker) => Err(seated.nonsense("a breaker that it made is unknown to it")),
+            Err(wit::RecordError::InvalidScore(score)) => Err(seated.nonsense(&format!("{score} is no score to it"))),
+            Err(wit::RecordError::InvalidVerdicts(count)) => {
+                Err(seated.nonsense(&format!("it wants {count} verdicts, not those of the policy's conditions")))
+            }
+            Err(wit::RecordError::Other(text)) => Err(seated.nonsense(&format!("a record was refused: {text}"))),
         }
-        Err(wit::RecordError::Stale) => Ok((Effect::Stale, None)),
-        // A probe that was given after the snapshot from which the breaker came back.
-        Err(wit::RecordError::UnknownPermit) if seated.cell().incarnation() != incarnation => Ok((Effect::Lost, None)),
-        Err(wit::RecordError::UnknownPermit) => Err(seated.nonsense("a permit that it gave is unknown to it")),
-        Err(wit::RecordError::UnknownBreaker) => Err(seated.nonsense("a breaker that it made is unknown to it")),
-        Err(wit::RecordError::InvalidScore(score)) => Err(seated.nonsense(&format!("{score} is no score to it"))),
-        Err(wit::RecordError::InvalidVerdicts(count)) => {
-            Err(seated.nonsense(&format!("it wants {count} verdicts, not those of the policy's conditions")))
-        }
-        Err(wit::RecordError::Other(text)) => Err(seated.nonsense(&format!("a record was refused: {text}"))),
     }
 }

@@ -1,5 +1,6 @@
 //! A permit as a value: it is settled once, and counts as cancelled where it is dropped.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,14 +9,15 @@ use std::time::Duration;
 use super::{Breaker, LateScores, Reporter};
 use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time};
 
-/// The right to one call. Settle it when the call has ended.
+/// The right to one call. Settle it when the call has ended. It borrows its breaker, so that busy threads needn't meet to
+/// count who holds it; [`into_owned`](Self::into_owned) makes one that goes anywhere.
 ///
 /// One that is dropped counts as cancelled, which is neutral, by a panic too: whose panic it was can't be known. The calls
 /// that a breaker or a guard makes do know, and a panic of the call itself is then an error, since an exception is a
 /// failure.
 #[must_use = "a permit that is dropped counts as a cancelled call"]
-pub struct Permit {
-    breaker: Breaker,
+pub struct Permit<'b> {
+    breaker: Cow<'b, Breaker>,
     /// `None`: the component failed, and the registry fails open.
     raw: Option<u64>,
     incarnation: u64,
@@ -43,10 +45,10 @@ pub(crate) enum Debtor {
     Scorer,
 }
 
-impl Permit {
-    pub(super) fn new(breaker: Breaker, raw: Option<u64>, incarnation: u64, admitted_at: Time) -> Self {
+impl<'b> Permit<'b> {
+    pub(super) fn new(breaker: &'b Breaker, raw: Option<u64>, incarnation: u64, admitted_at: Time) -> Self {
         Self {
-            breaker,
+            breaker: Cow::Borrowed(breaker),
             raw,
             incarnation,
             admitted_at,
@@ -55,6 +57,24 @@ impl Permit {
             in_call: false,
             closed: false,
             ended: None,
+            settled: false,
+        }
+    }
+
+    /// The same permit, which holds its breaker: for a call that outlives the one at hand, in another task perhaps.
+    pub fn into_owned(mut self) -> Permit<'static> {
+        // What is left behind is settled, as far as it is concerned.
+        self.settled = true;
+        Permit {
+            breaker: Cow::Owned(self.breaker().clone()),
+            raw: self.raw,
+            incarnation: self.incarnation,
+            admitted_at: self.admitted_at,
+            score: self.score,
+            reporter: self.reporter.take(),
+            in_call: self.in_call,
+            closed: self.closed,
+            ended: self.ended.take(),
             settled: false,
         }
     }
@@ -102,7 +122,7 @@ impl Permit {
     /// [`Reporter`].
     pub fn reporter(&mut self) -> Reporter {
         let (breaker, score) = (&self.breaker, &mut self.score);
-        self.reporter.get_or_insert_with(|| Reporter::new(breaker.clone(), score.take())).clone()
+        self.reporter.get_or_insert_with(|| Reporter::new(Breaker::clone(breaker), score.take())).clone()
     }
 
     /// Ends the time in which reports go into the outcome: the last of them.
@@ -129,28 +149,28 @@ impl Permit {
     }
 
     /// Settles it: the service answered.
-    pub fn success(self) -> Settled {
+    pub fn success(self) -> Settled<'b> {
         self.settle(Outcome::success())
     }
 
     /// Settles it: the service failed.
-    pub fn failure(self, kind: FailureKind) -> Settled {
+    pub fn failure(self, kind: FailureKind) -> Settled<'b> {
         self.settle(Outcome::failure(kind))
     }
 
     /// Settles it.
-    pub fn settle(self, outcome: Outcome) -> Settled {
+    pub fn settle(self, outcome: Outcome) -> Settled<'b> {
         let now = self.breaker.now();
         self.settle_at(outcome, now)
     }
 
     /// [`settle`](Self::settle), at `now`.
-    pub fn settle_at(self, outcome: Outcome, now: Time) -> Settled {
+    pub fn settle_at(self, outcome: Outcome, now: Time) -> Settled<'b> {
         self.settle_owed_by(Debtor::Holder, outcome, now)
     }
 
     /// [`settle_at`](Self::settle_at), where it is known who owes a score.
-    pub(crate) fn settle_owed_by(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled {
+    pub(crate) fn settle_owed_by(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
         self.record(debtor, outcome, now)
     }
 
@@ -159,7 +179,7 @@ impl Permit {
         self.ended = Some((outcome, ended_at));
     }
 
-    fn record(&mut self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled {
+    fn record(&mut self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled<'b> {
         self.settled = true;
         let latency = outcome.latency.unwrap_or_else(|| now.saturating_since(self.admitted_at));
         if let Some(score) = self.close_reports()
@@ -169,22 +189,29 @@ impl Permit {
         }
         let owed = self.reporters_owe(debtor, &outcome);
         let shared = &self.breaker.0;
-        let mut tally = shared.meters.tally();
-        tally.settled(outcome.kind, latency);
-        if let Signal::Score(score) = outcome.signal
-            && !outcome.kind.is_neutral()
-        {
-            tally.scored(score);
-        }
-        drop(tally);
-        let (effect, change) = match self.raw {
-            Some(raw) => shared.record(raw, self.incarnation, outcome, latency, now),
-            None => (Effect::Lost, None),
+        let kept = self.raw.and_then(|raw| shared.leased.keep(raw, &outcome, latency, now));
+        let (effect, change) = match (kept, self.raw) {
+            (Some(effect), _) => (effect, None),
+            (None, raw) => {
+                let mut tally = shared.meters.tally();
+                tally.settled(outcome.kind, latency);
+                if let Signal::Score(score) = outcome.signal
+                    && !outcome.kind.is_neutral()
+                {
+                    tally.scored(score);
+                }
+                drop(tally);
+                raw.map_or((Effect::Lost, None), |raw| shared.record(raw, self.incarnation, outcome, latency, now))
+            }
         };
         let raw = self.raw.filter(|_| effect != Effect::Lost);
-        let late = LateScores::new(self.breaker.clone(), raw, self.incarnation, owed);
+        let breaker = match &self.breaker {
+            Cow::Borrowed(breaker) => Cow::Borrowed(*breaker),
+            Cow::Owned(breaker) => Cow::Owned(breaker.clone()),
+        };
+        let late = LateScores::new(breaker, raw, self.incarnation, owed);
         if let Some(reporter) = &self.reporter {
-            reporter.end((!outcome.kind.is_neutral()).then(|| late.clone()));
+            reporter.end((!outcome.kind.is_neutral()).then(|| late.clone().into_owned()));
         }
         Settled { effect, change, latency, late }
     }
@@ -206,7 +233,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.settled {
             return;
@@ -220,7 +247,7 @@ impl Drop for Permit {
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("breaker", &self.breaker.name())
@@ -232,7 +259,7 @@ impl fmt::Debug for Permit {
 
 /// What became of a settled permit.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct Settled<'b> {
     /// What became of the outcome.
     pub effect: Effect,
     /// The change of state that it made.
@@ -240,10 +267,10 @@ pub struct Settled {
     /// The latency that was recorded.
     pub latency: Duration,
     /// For scores that come later.
-    pub late: LateScores,
+    pub late: LateScores<'b>,
 }
 
-impl Settled {
+impl Settled<'_> {
     /// Whether this call opened the circuit.
     #[must_use]
     pub fn tripped(&self) -> bool {

@@ -26,7 +26,7 @@ enum Phase {
     /// The call is under way: the score that was reported last.
     UnderWay(Option<Score>),
     /// It has ended. Scores of a neutral outcome are wanted by nobody.
-    Ended(Option<LateScores>),
+    Ended(Option<LateScores<'static>>),
 }
 
 /// What became of a report.
@@ -119,7 +119,7 @@ impl Reporter {
     }
 
     /// The call has ended. What was reported since the outcome was made up follows it.
-    pub(super) fn end(&self, late: Option<LateScores>) {
+    pub(super) fn end(&self, late: Option<LateScores<'static>>) {
         let before = std::mem::replace(&mut *self.0.phase.lock(), Phase::Ended(late.clone()));
         if let (Phase::UnderWay(Some(score)), Some(late)) = (before, late) {
             late.pay(Some(score));

@@ -102,6 +102,11 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Err
     for one in series {
         count(&mut metric, &[("breaker", one.name())], one.tally.unguarded)?;
     }
+    let help = "Outcomes and late scores that were recorded together, under a lease.";
+    let mut metric = encoder.encode_descriptor("leased", help, None, MetricType::Counter)?;
+    for one in series {
+        count(&mut metric, &[("breaker", one.name())], one.tally.leased)?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 //! | `softfuse_trip_total{breaker}` | openings, re-openings included |
 //! | `softfuse_call_total{breaker,outcome}` | calls: `success`, `failure`, `neutral`, `rejected` |
 //! | `softfuse_unguarded_total{breaker}` | calls that were admitted without a breaker, since its component had failed |
+//! | `softfuse_leased_total{breaker}` | outcomes and late scores that were recorded together, under a lease |
 //! | `softfuse_quality_score{breaker}` | scores, reported with the outcome or later |
 //! | `softfuse_latency_seconds{breaker}` | latencies of settled calls |
 //! | `softfuse_component_failures_total{reason}` | the breaker component's failures |

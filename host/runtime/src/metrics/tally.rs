@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use softfuse_lease::{Batch, Marks};
+
 use crate::types::{OutcomeKind, Score};
 
 /// Upper bounds of the latency buckets, in seconds: from a cached embedding to a long generation.
@@ -20,6 +22,7 @@ pub(crate) struct Tally {
     pub(crate) rejected: u64,
     pub(crate) unguarded: u64,
     pub(crate) trips: u64,
+    pub(super) leased: u64,
     pub(super) scores: Samples<{ SCORE_BUCKETS.len() + 1 }>,
     pub(super) latencies: Samples<{ LATENCY_BUCKETS_SECONDS.len() + 1 }>,
 }
@@ -65,6 +68,21 @@ impl Tally {
             self.successes += 1;
         }
         self.latencies.add(&LATENCY_BUCKETS_SECONDS, latency.as_secs_f64());
+    }
+
+    /// What happened under a lease.
+    pub(crate) fn leased(&mut self, batch: &Batch) {
+        self.rejected += batch.refused;
+        self.leased += batch.len() as u64;
+        for ((marks, latency), score) in batch.marks.iter().zip(&batch.latencies).zip(&batch.scores) {
+            if !marks.contains(Marks::LATE) {
+                self.successes += 1;
+                self.latencies.add(&LATENCY_BUCKETS_SECONDS, *latency as f64 / 1e9);
+            }
+            if marks.contains(Marks::SCORED) {
+                self.scores.add(&SCORE_BUCKETS, *score as f64 / 1e9);
+            }
+        }
     }
 
     /// An answer was scored, with its outcome or later.

@@ -34,6 +34,7 @@ pub struct RegistryBuilder {
     salt: Option<u64>,
     failure_mode: FailureMode,
     snapshot_every: u64,
+    lease_after: u32,
     event_capacity: usize,
     bounds: Bounds,
     instances: Option<usize>,
@@ -57,6 +58,7 @@ impl Default for RegistryBuilder {
             salt: None,
             failure_mode: FailureMode::Open,
             snapshot_every: 256,
+            lease_after: 16,
             event_capacity: 1024,
             bounds: Bounds { deadline: Duration::from_secs(2), memory_bytes_max: 256 << 20 },
             instances: None,
@@ -119,6 +121,13 @@ impl RegistryBuilder {
     /// many records can be lost when the component fails. Default 256; at least 1.
     pub fn snapshot_every(mut self, records: u64) -> Self {
         self.snapshot_every = records.max(1);
+        self
+    }
+
+    /// After how many calls a breaker is busy enough for a buffer of some KiB for each core, in which benign outcomes wait to
+    /// be recorded together, where the component has said that no decision can depend on them. Default 16; `u32::MAX`: never.
+    pub fn lease_after(mut self, calls: u32) -> Self {
+        self.lease_after = calls;
         self
     }
 
@@ -196,6 +205,8 @@ impl RegistryBuilder {
             metrics: Arc::new(metrics),
             failure_mode: self.failure_mode,
             snapshot_every: self.snapshot_every,
+            lease_after: self.lease_after,
+            cores: cores(),
         };
         Ok(Registry::from_parts(engine, home, making, self.salt.unwrap_or_else(own_salt)))
     }

@@ -186,6 +186,14 @@ impl Keyed {
         self.0.keys.lock().live.iter().map(|(key, breaker)| (Arc::clone(key), breaker.clone())).collect()
     }
 
+    /// Hands the component what it doesn't know of yet.
+    pub(super) fn catch_up(&self) {
+        self.0.overflow.catch_up();
+        for (_, breaker) in self.list() {
+            breaker.catch_up();
+        }
+    }
+
     /// Retires the closed breaker that wasn't used for longest and that nobody holds. Whether there was one.
     fn retire_one(&self, keys: &mut Keys, gone: &mut Vec<Gone>) -> bool {
         for _ in 0..RETIRE_LOOKS_MAX.min(keys.live.len()) {

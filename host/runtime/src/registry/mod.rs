@@ -335,6 +335,12 @@ impl Registry {
     /// All metrics, in the OpenMetrics text format, as [`METRICS_CONTENT_TYPE`](crate::METRICS_CONTENT_TYPE) says.
     #[must_use]
     pub fn metrics_text(&self) -> String {
+        for breaker in self.list() {
+            breaker.catch_up();
+        }
+        for family in self.list_keyed() {
+            family.catch_up();
+        }
         self.0.home.metrics.text()
     }
 

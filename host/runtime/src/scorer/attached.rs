@@ -107,7 +107,7 @@ impl Scoring {
 
     /// Scores an answer whose outcome was settled as pending: its score, or that there is none, comes as a late score.
     /// `false` where too many wait; that is counted, and reported as missing at once.
-    pub fn submit(&self, late: LateScores, exchange: Exchange) -> bool {
+    pub fn submit(&self, late: LateScores<'_>, exchange: Exchange) -> bool {
         match self.reserve(late.breaker()) {
             Some(place) => {
                 place.submit(late, exchange);
@@ -189,7 +189,8 @@ impl fmt::Debug for Scoring {
 
 impl LatePlace {
     /// Puts an answer into the place. Its debt is paid whatever happens.
-    pub(crate) fn submit(self, late: LateScores, mut exchange: Exchange) {
+    pub(crate) fn submit(self, late: LateScores<'_>, mut exchange: Exchange) {
+        let late = late.into_owned();
         let Self(scoring, place) = self;
         scoring.cut(&mut exchange);
         let scorer = scoring.0.scorer.clone();

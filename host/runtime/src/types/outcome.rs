@@ -29,6 +29,12 @@ impl Score {
     pub const fn get(self) -> f64 {
         self.0
     }
+
+    /// In units of 10^-9, as the contract quantises it.
+    pub(crate) fn units(self) -> i64 {
+        // At most 10^15 in magnitude.
+        (self.0 * 1e9 + 0.5).floor() as i64
+    }
 }
 
 impl TryFrom<f64> for Score {

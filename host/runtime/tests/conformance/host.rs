@@ -31,8 +31,8 @@ impl Condition for Scripted {
 }
 
 enum Held {
-    Permit(Permit),
-    Late(LateScores),
+    Permit(Permit<'static>),
+    Late(LateScores<'static>),
 }
 
 /// A breaker of a registry.
@@ -46,9 +46,10 @@ pub(crate) struct Host<'r> {
     events: Subscription,
 }
 
-/// A registry whose clock is never read: the tests hand the time in.
-pub(crate) fn registry() -> Registry {
-    let registry = Registry::builder().clock(ManualClock::new(Time::ZERO)).salt(0).build();
+/// A registry whose clock is never read: the tests hand the time in. Its breakers are leased from the first call on, or never.
+pub(crate) fn registry(leased: bool) -> Registry {
+    let lease_after = if leased { 0 } else { u32::MAX };
+    let registry = Registry::builder().clock(ManualClock::new(Time::ZERO)).salt(0).lease_after(lease_after).build();
     registry.expect("the embedded component")
 }
 
@@ -91,7 +92,7 @@ fn rejection(rejected: Rejected) -> Seen {
         state: Some(rejected.state.as_str().into()),
         retry_after_ns: rejected.retry_after.map(nanos),
         trip_count: Some(rejected.trip_count),
-        reason: rejected.reason,
+        reason: rejected.reason.as_deref().map(str::to_owned),
         ..Seen::default()
     }
 }
@@ -161,7 +162,7 @@ impl Subject for Host<'_> {
             Ok(permit) => {
                 assert!(permit.is_guarded());
                 self.given += 1;
-                self.permits.insert(self.given, Held::Permit(permit));
+                self.permits.insert(self.given, Held::Permit(permit.into_owned()));
                 let event = change.map(event);
                 Seen { admitted: Some(true), permit: Some(self.given), event, ..Seen::default() }
             }
@@ -187,7 +188,7 @@ impl Subject for Host<'_> {
         self.script.lock().expect("no panics").clone_from(&ending.verdicts);
         let Some(Held::Permit(value)) = self.permits.remove(&permit) else { return gone() };
         let settled = value.settle_at(outcome, time(now));
-        self.permits.insert(permit, Held::Late(settled.late));
+        self.permits.insert(permit, Held::Late(settled.late.into_owned()));
         Seen { effect: effect(settled.effect), event: settled.change.map(event), ..Seen::default() }
     }
 

@@ -47,18 +47,20 @@ fn the_component_runs_every_vector() {
 }
 
 #[test]
-fn the_host_runs_every_vector() {
-    let registry = host::registry();
-    let failures: Vec<String> = load(&folder())
-        .expect("the vectors load")
-        .iter()
-        .filter(|vector| !vector.is_raw())
-        .filter_map(|vector| vector.run(&mut Host::new(&registry, &vector.policy)).err())
-        .map(|error| format!("{error:#}"))
-        .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    for bad in load_bad(&folder()).expect("the vectors load") {
-        bad.check(&host::problems(&registry, &bad.text)).expect("the same problems");
+fn the_host_runs_every_vector_leased_and_eager() {
+    for leased in [true, false] {
+        let registry = host::registry(leased);
+        let failures: Vec<String> = load(&folder())
+            .expect("the vectors load")
+            .iter()
+            .filter(|vector| !vector.is_raw())
+            .filter_map(|vector| vector.run(&mut Host::new(&registry, &vector.policy)).err())
+            .map(|error| format!("{error:#}"))
+            .collect();
+        assert!(failures.is_empty(), "leased: {leased}: {}", failures.join("\n\n"));
+        for bad in load_bad(&folder()).expect("the vectors load") {
+            bad.check(&host::problems(&registry, &bad.text)).expect("the same problems");
+        }
     }
 }
 
@@ -114,12 +116,14 @@ fn the_component_decides_as_the_core() {
     });
 }
 
+/// Under leases, and one history in four without.
 #[test]
 fn the_host_decides_as_the_core() {
-    let registry = host::registry();
+    let (leased, eager) = (host::registry(true), host::registry(false));
     compare("the host", |text, conditions, ops, compared| {
         let expected = run(ops, &mut Disciplined::new(core(text), conditions));
-        let found = run(ops, &mut Host::new(&registry, text));
+        let registry = if ops.len() % 4 == 0 { &eager } else { &leased };
+        let found = run(ops, &mut Host::new(registry, text));
         prop_assert_eq!(&expected, &found, "{}", text);
         compared.add(&expected);
         Ok(())
