@@ -1,0 +1,111 @@
+//! Many breakers of one policy: the memory of each, and a guarded call among them.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand_distr::{Distribution, Uniform, Zipf};
+use softfuse::{Keyed, KeyedSettings, Outcome, Score, Time};
+
+use crate::Run;
+
+const POLICY: &str = "[trip_on]\nany_of = [\n\
+    { quality_below = { threshold = 0.7, window = 20 } },\n{ error_rate_above = { rate = 0.5, window = 20 } } ]";
+
+/// What is measured beside the time: memory of an idle key, in bytes.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) keys: usize,
+    pub(crate) bytes_each: f64,
+}
+
+/// Pages that this process has in memory.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * 4096
+}
+
+fn key(number: u64) -> String {
+    format!("tenant-{number:07}")
+}
+
+fn call(family: &Keyed, key: &str, now: Time) {
+    let breaker = family.get(key).unwrap();
+    let Ok(permit) = breaker.permit_at(now) else { return };
+    let outcome = Outcome::success().with_score(Score::new(0.8).unwrap());
+    black_box(permit.settle_at(outcome, now).effect);
+}
+
+/// A family of so many keys, each with its windows filled; the memory that it took.
+fn family(keys: usize) -> (Keyed, f64) {
+    let registry = softfuse::Registry::builder().component_memory_bytes_max(2 << 30).build().unwrap();
+    let policy = registry.policy("bench", POLICY).unwrap();
+    let settings = KeyedSettings { live_max: keys, ..KeyedSettings::default() };
+    let family = registry.keyed("tenant", &policy, settings).unwrap();
+    let before = resident_bytes();
+    for number in 0..keys as u64 {
+        let key = key(number);
+        for call_number in 0..20 {
+            call(&family, &key, Time::from_nanos((number * 20 + call_number) as i64));
+        }
+    }
+    let each = (resident_bytes() - before) as f64 / keys as f64;
+    (family, each)
+}
+
+pub(crate) fn measure(run: &mut Run, quick: bool) -> Memory {
+    let mut memory = Memory::default();
+    let sizes: &[usize] = if quick { &[1, 1_000, 100_000] } else { &[1, 1_000, 100_000, 1_000_000] };
+    for &keys in sizes {
+        let name = format!("keys-{keys}");
+        if !run.wants(&name) {
+            continue;
+        }
+        let (family, bytes_each) = family(keys);
+        memory = Memory { keys, bytes_each };
+        let names: Vec<String> = (0..keys as u64).map(key).collect();
+        // The same lookup in a plain map, whose value of 400 bytes is touched where it begins and where it ends.
+        let mut plain: HashMap<String, [u64; 50]> = names.iter().map(|name| (name.clone(), [0; 50])).collect();
+        let mut random = StdRng::seed_from_u64(1);
+        let uniform = Uniform::new(0, keys).unwrap();
+        let zipf = Zipf::new(keys as f64, 1.1).unwrap();
+        let picks = 1 << 16;
+        let orders = [
+            ("uniform", (0..picks).map(|_| uniform.sample(&mut random)).collect::<Vec<usize>>()),
+            ("zipf", (0..picks).map(|_| zipf.sample(&mut random) as usize - 1).collect()),
+        ];
+        let mut group = run.criterion.benchmark_group(&name);
+        let mut now = keys as i64 * 20;
+        for (order, picked) in &orders {
+            let mut at = 0;
+            let mut next = || {
+                at = (at + 1) % picks;
+                names[picked[at]].as_str()
+            };
+            group.bench_function(format!("softfuse-{order}"), |bencher| {
+                bencher.iter_custom(|calls| {
+                    let began = Instant::now();
+                    for _ in 0..calls {
+                        now += 1;
+                        call(&family, next(), Time::from_nanos(now));
+                    }
+                    began.elapsed()
+                });
+            });
+            group.bench_function(format!("map-{order}"), |bencher| {
+                bencher.iter(|| {
+                    if let Some(value) = plain.get_mut(next()) {
+                        value[0] += 1;
+                        value[49] += 1;
+                        black_box(value);
+                    }
+                });
+            });
+        }
+        group.finish();
+    }
+    memory
+}

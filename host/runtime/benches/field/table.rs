@@ -1,0 +1,125 @@
+//! One table of medians and ratios, beside the goals.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::keys::Memory;
+
+/// Where criterion keeps what it measured.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("field")
+}
+
+/// A row: what is measured, in nanoseconds, beside what.
+struct Row {
+    what: &'static str,
+    ours: &'static str,
+    beside: &'static str,
+    /// The ratio, or without anything beside it the time in nanoseconds, that it should be at most.
+    goal: Option<f64>,
+}
+
+const fn row(what: &'static str, ours: &'static str, beside: &'static str, goal: Option<f64>) -> Row {
+    Row { what, ours, beside, goal }
+}
+
+const ROWS: [Row; 33] = [
+    row("guarded call, clock handed in / recloser", "calls-0%-1/softfuse", "calls-0%-1/recloser", Some(1.0)),
+    row(
+        "guarded call, clock read / recloser, clock read",
+        "calls-0%-1/softfuse-clock",
+        "calls-0%-1/recloser-clock",
+        Some(1.0),
+    ),
+    row("guarded call / mutex around the core", "calls-0%-1/softfuse", "calls-0%-1/mutex-core", None),
+    row("guarded call / failsafe", "calls-0%-1/softfuse", "calls-0%-1/failsafe", None),
+    row("guarded call / tower-resilience", "calls-0%-1/softfuse", "calls-0%-1/tower-resilience", None),
+    row("2 threads / mutex around the core", "calls-0%-2/softfuse", "calls-0%-2/mutex-core", Some(0.35)),
+    row("2 threads / recloser", "calls-0%-2/softfuse", "calls-0%-2/recloser", None),
+    row("1% failures / recloser", "calls-1%-1/softfuse", "calls-1%-1/recloser", None),
+    row("1% failures / mutex around the core", "calls-1%-1/softfuse", "calls-1%-1/mutex-core", None),
+    row("1% failures, 2 threads / mutex around the core", "calls-1%-2/softfuse", "calls-1%-2/mutex-core", None),
+    row("30% failures / recloser", "calls-30%-1/softfuse", "calls-30%-1/recloser", None),
+    row("30% failures / failsafe", "calls-30%-1/softfuse", "calls-30%-1/failsafe", None),
+    row("30% failures / tower-resilience", "calls-30%-1/softfuse", "calls-30%-1/tower-resilience", None),
+    row("30% failures / mutex around the core", "calls-30%-1/softfuse", "calls-30%-1/mutex-core", None),
+    row("30% failures, 2 threads / mutex around the core", "calls-30%-2/softfuse", "calls-30%-2/mutex-core", None),
+    row("scored, window 20 / unscored", "scored-20-0%-1/softfuse", "scored-20-0%-1/unscored", Some(2.0)),
+    row("scored, window 100 / unscored", "scored-100-0%-1/softfuse", "scored-100-0%-1/unscored", Some(1.5)),
+    row("scored, window 20 / mutex around the core", "scored-20-0%-1/softfuse", "scored-20-0%-1/mutex-core", None),
+    row(
+        "scored, window 20, 2 threads / mutex around the core",
+        "scored-20-0%-2/softfuse",
+        "scored-20-0%-2/mutex-core",
+        None,
+    ),
+    row(
+        "scored, window 20, 30% failures / mutex around the core",
+        "scored-20-30%-1/softfuse",
+        "scored-20-30%-1/mutex-core",
+        None,
+    ),
+    row("rejection while open, clock handed in / recloser", "rejected-1/softfuse", "rejected-1/recloser", Some(1.5)),
+    row("rejection while open, clock read / recloser", "rejected-1/softfuse-clock", "rejected-1/recloser", None),
+    row("scorer text, 2 KiB, reused", "scorer-2KiB/text-reused", "", Some(2_000.0)),
+    row("scorer text, 2 KiB, fresh", "scorer-2KiB/text-fresh", "", Some(10_000.0)),
+    row("scorer logprobs, 2 KiB that it can't read, reused", "scorer-2KiB/logprobs-reused", "", None),
+    row("scorer embedding, 2 KiB that it can't read, reused", "scorer-2KiB/embedding-reused", "", None),
+    row("start to the first decision", "start/first-decision", "", Some(2_000_000.0)),
+    row("1 key / plain map", "keys-1/softfuse-uniform", "keys-1/map-uniform", None),
+    row("1,000 keys / plain map", "keys-1000/softfuse-uniform", "keys-1000/map-uniform", None),
+    row("100,000 keys / plain map", "keys-100000/softfuse-uniform", "keys-100000/map-uniform", None),
+    row("1,000,000 keys, uniform / plain map", "keys-1000000/softfuse-uniform", "keys-1000000/map-uniform", Some(1.5)),
+    row("1,000,000 keys, Zipf / plain map", "keys-1000000/softfuse-zipf", "keys-1000000/map-zipf", Some(1.5)),
+    row("100,000 keys, Zipf / plain map", "keys-100000/softfuse-zipf", "keys-100000/map-zipf", None),
+];
+
+/// A median, in nanoseconds.
+fn median(id: &str) -> Option<f64> {
+    let path = folder().join(id).join("new/estimates.json");
+    let estimates: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    estimates["median"]["point_estimate"].as_f64()
+}
+
+pub(crate) fn print(memory: &Memory, as_json: bool) {
+    let mut rows = Vec::new();
+    for Row { what, ours, beside, goal } in &ROWS {
+        let Some(nanoseconds) = median(ours) else { continue };
+        let beside = median(beside);
+        let ratio = beside.map(|beside| nanoseconds / beside);
+        let met = goal.map(|goal| ratio.unwrap_or(nanoseconds) <= goal);
+        rows.push(json!({
+            "what": what, "nanoseconds": nanoseconds, "beside_nanoseconds": beside, "ratio": ratio, "goal": goal, "met": met,
+        }));
+    }
+    if memory.keys > 0 {
+        let met = memory.bytes_each <= 400.0;
+        rows.push(json!({ "what": format!("bytes of each of {} idle keys", memory.keys), "bytes": memory.bytes_each,
+            "goal": 400.0, "met": met }));
+    }
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&rows).unwrap());
+        return;
+    }
+    println!("\n{:<60} {:>12} {:>12} {:>7} {:>10}", "median of one call, ns", "softfuse", "beside", "ratio", "goal");
+    for row in rows {
+        let number = |key: &str, digits: usize| match row[key].as_f64() {
+            Some(number) => format!("{number:.digits$}"),
+            None => String::new(),
+        };
+        let ours = if row["bytes"].is_null() { number("nanoseconds", 1) } else { number("bytes", 0) };
+        let mark = match row["met"].as_bool() {
+            Some(true) => "<= ",
+            Some(false) => "MISSED ",
+            None => "",
+        };
+        println!(
+            "{:<60} {ours:>12} {:>12} {:>7} {:>10}",
+            row["what"].as_str().unwrap_or_default(),
+            number("beside_nanoseconds", 1),
+            number("ratio", 2),
+            format!("{mark}{}", number("goal", 2).trim_end_matches(".00")),
+        );
+    }
+}
