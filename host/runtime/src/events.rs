@@ -20,6 +20,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::caught::caught;
 use crate::types::{Event, EventReason, State};
 
+/// Stack of the thread that hands out what is left: as much as threads usually have. Said here, since the user's default
+/// (`RUST_MIN_STACK`) may be less, and callbacks may do as they like.
+const STACK_BYTES: usize = 2 << 20;
+
 /// What is called with every event.
 pub(crate) type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -59,6 +63,9 @@ struct Subscriber {
 }
 
 /// A bounded stream of events, for threads and for tasks. Dropping it ends the subscription.
+///
+/// An event is there when the call that made it returns, but where other threads make events at the same time: then it may
+/// come a little later.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: Receiver<Event>,
@@ -175,7 +182,7 @@ impl Hub {
             queue.courier = Courier::Own;
         }
         let hub = Arc::clone(self);
-        let thread = thread::Builder::new().name("softfuse-events".to_owned());
+        let thread = thread::Builder::new().name("softfuse-events".to_owned()).stack_size(STACK_BYTES);
         if thread.spawn(move || hub.deliver_all()).is_err() {
             self.deliver_all();
         }
@@ -217,16 +224,16 @@ impl Hub {
         for callback in callbacks {
             let _ = caught("an event callback", || callback(event));
         }
-        // So is the executor that is told of an event for which a task waits.
-        let _ = caught("a subscription", || {
-            self.subscribers.lock().retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
+        self.subscribers.lock().retain(|subscriber| {
+            // So is the executor that is told of an event for which a task waits.
+            match caught("a subscription", || subscriber.sender.try_send(event.clone())) {
+                Some(Err(TrySendError::Full(_))) => {
                     subscriber.dropped.fetch_add(1, Ordering::Relaxed);
                     true
                 }
-                Err(TrySendError::Disconnected(_)) => false,
-            });
+                Some(Err(TrySendError::Disconnected(_))) => false,
+                Some(Ok(())) | None => true,
+            }
         });
     }
 }
