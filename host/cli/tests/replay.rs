@@ -254,6 +254,20 @@ fn scorers_are_chosen_and_combined() {
     assert_eq!(trips(&["--scorer", "logprobs", "--scorer", "text", "--scorer-combine", "mean"]), 1);
     let ran = run_with(&["replay", "-", "-p", &policy, "--scorer", "auto", "--scorer", "text"], b"").code(2);
     assert!(ran.err.contains("can't stand beside"), "{}", ran.err);
+    // The same where no policy looks at scores, and whoever names a scorer there is told.
+    let other = write(dir.path(), "p.toml", THREE);
+    let ran = run_with(&["replay", "-", "-p", &other, "--scorer", "text", "--scorer", "auto"], b"").code(2);
+    assert!(ran.err.contains("can't stand beside"), "{}", ran.err);
+    for (scorer, said) in [(&["--scorer", "text"][..], 1), (&["--scorer", "none"], 0), (&[], 0)] {
+        let args = [&["replay", "-", "-p", &other], scorer].concat();
+        let ran = run_with(&args, trace.as_bytes()).code(0);
+        assert_eq!(
+            ran.err.matches("warning: --scorer isn't used: no policy looks at scores").count(),
+            said,
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]
