@@ -159,10 +159,10 @@ impl Queues {
             return Some((job, None));
         }
         // An answer that has waited too long costs next to nothing: its score is reported as missing.
-        if self.closed || self.late.is_overdue(now) {
-            if let Some(job) = self.late.pop() {
-                return Some((job, Some(self.late.busy())));
-            }
+        if (self.closed || self.late.is_overdue(now))
+            && let Some(job) = self.late.pop()
+        {
+            return Some((job, Some(self.late.busy())));
         }
         let lane = if self.is_lates_turn() { Lane::Late } else { Lane::Callers };
         self.callers_in_a_row = if lane == Lane::Late { 0 } else { self.callers_in_a_row.saturating_add(1) };
