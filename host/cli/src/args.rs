@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softfuse_trace::MapArg;
 
-use crate::scoring::ScorerArg;
+use crate::scoring::{ComponentArg, ConfiguredArg, ScorerArg};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  fine
-  1  problems were found: in a policy, a trace, a scorer or an exchange
+  1  problems were found: in a policy, a trace, a scorer, an exchange or a breaker component
   2  wrong usage, or a file that can't be read or written";
 
 /// A circuit breaker that trips on bad answers: check policies, replay traces, run scorers.
@@ -80,7 +80,7 @@ Examples:
 
 Exit codes:
   0  the trace was replayed, whether or not a breaker tripped
-  1  problems were found in a policy, the trace or a scorer
+  1  problems were found in a policy, the trace or a scorer, or the breaker component failed
   2  wrong usage, or a file that can't be read or written"#;
 
 #[derive(Debug, Args)]
@@ -96,8 +96,8 @@ pub(crate) struct ReplayArgs {
     pub(crate) map: Vec<MapArg>,
     /// Who scores lines without a score: auto, none, text, logprobs, embedding, or FILE.wasm; with `:CONFIG.toml`
     /// behind it, configured by that file. `auto` takes the first built-in scorer that knows the answer's form, token
-    /// log-probabilities before text. Used where a policy looks at scores
-    #[arg(long, value_name = "SCORER", default_value = "auto")]
+    /// log-probabilities before text. Used where a policy looks at scores [default: auto]
+    #[arg(long, value_name = "SCORER")]
     pub(crate) scorer: Vec<ScorerArg>,
     /// What several scorers' scores come to
     #[arg(long, value_enum, default_value_t)]
@@ -139,7 +139,7 @@ pub(crate) enum ScorerCommand {
 const EXCHANGE_HELP: &str = r#"An exchange is a JSON object, or several, a line each, as in a trace:
   {"operation": "chat", "model": "m", "request": {...}, "response": {...}, "metadata": {"name": "value"}}
 A response that is a text is the answer itself. A file with a key `choices`, `data` or `output` and without `response` is
-taken for the response.
+taken for the response. A trace's calls without a response, as those that failed, are passed over, and counted.
 
 Exit codes:
   0  every exchange got a score or was abstained from
@@ -149,8 +149,8 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXCHANGE_HELP)]
 pub(crate) struct ScorerRunArgs {
-    /// text, logprobs, embedding, or FILE.wasm
-    pub(crate) scorer: ScorerArg,
+    /// text, logprobs, embedding, or FILE.wasm; with `:CONFIG.toml` behind it, configured by that file
+    pub(crate) scorer: ConfiguredArg,
     /// An exchange (JSON), or a trace (JSON lines); `-` is standard input
     pub(crate) exchange: PathBuf,
     /// The scorer's configuration
@@ -164,8 +164,8 @@ pub(crate) struct ScorerRunArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXCHANGE_HELP)]
 pub(crate) struct ScorerBenchArgs {
-    /// text, logprobs, embedding, or FILE.wasm
-    pub(crate) scorer: ScorerArg,
+    /// text, logprobs, embedding, or FILE.wasm; with `:CONFIG.toml` behind it, configured by that file
+    pub(crate) scorer: ConfiguredArg,
     /// An exchange (JSON), or a trace (JSON lines), whose exchanges are taken in turn
     pub(crate) exchange: PathBuf,
     /// The scorer's configuration
@@ -183,7 +183,7 @@ pub(crate) struct ScorerBenchArgs {
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct ScorerInspectArgs {
     /// text, logprobs, embedding, or FILE.wasm
-    pub(crate) scorer: ScorerArg,
+    pub(crate) component: ComponentArg,
     /// Write one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use softfuse::{PolicyError, PolicyProblem, Registry};
 
 use crate::args::CheckArgs;
-use crate::fail::{IMPOSSIBLE, PROBLEMS, Wrong};
+use crate::fail::{IMPOSSIBLE, PROBLEMS, Wrong, wrong};
 use crate::host::{self, PolicyText};
 use crate::output::{self, BAD, GOOD};
 use crate::snippet;
@@ -105,14 +105,15 @@ fn check(registry: &Registry, index: usize, policy: &PolicyText) -> anyhow::Resu
     let report = empty(policy.name.clone());
     match registry.policy(&policy.name, &policy.text) {
         Ok(loaded) => {
-            let summary = summary::summary(registry, &format!("check-{index}"), &loaded)?;
+            let summary = summary::summary(registry, &format!("check-{index}"), &loaded)
+                .map_err(|error| wrong(format!("{}: {error:#}", policy.name)))?;
             Ok((Report { ok: true, summary: Some(summary), ..report }, Vec::new()))
         }
         Err(PolicyError::Invalid { problems, .. }) => {
             let list = problems.iter().cloned().map(Problem::from).collect();
             Ok((Report { problems: list, ..report }, problems))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(wrong(error.to_string())),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
-use softfuse::{FailureMode, ManualClock, POLICY_BYTES_MAX, Registry, Time};
+use softfuse::{Event, FailureMode, ManualClock, POLICY_BYTES_MAX, Registry, Time};
 
 use crate::fail::wrong;
 
@@ -20,7 +21,7 @@ pub(crate) fn registry(breaker: Option<&Path>) -> anyhow::Result<Registry> {
         .clock(ManualClock::new(Time::ZERO))
         .salt(SALT)
         .failure_mode(FailureMode::Closed)
-        // A component that fails ends the program, so there is nothing to come back for.
+        // A component that fails ends the program (see `Failures`), so there is nothing to come back for.
         .snapshot_every(u64::MAX);
     match breaker {
         None => Ok(builder.build()?),
@@ -31,6 +32,36 @@ pub(crate) fn registry(breaker: Option<&Path>) -> anyhow::Result<Registry> {
                 .build()
                 .map_err(|error| wrong(error.to_string()))
         }
+    }
+}
+
+/// Watches for failures of the breaker component. The registry carries on after one, as a service has to; whoever wants to
+/// know what a breaker would have done must not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failures(Arc<OnceLock<String>>);
+
+impl Failures {
+    /// Watches a registry from now on.
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let failures = Self::default();
+        let first = Arc::clone(&failures.0);
+        registry.on_event(move |event| {
+            let said = match event {
+                Event::ComponentFailed { failure, .. } => failure.to_string(),
+                Event::BreakerRestored { records_lost, .. } => {
+                    format!("the breaker component failed, and lost {records_lost} records")
+                }
+                _ => return,
+            };
+            // Later ones follow from the first.
+            let _ = first.set(said);
+        });
+        failures
+    }
+
+    /// The first failure, in words.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
     }
 }
 

@@ -79,12 +79,26 @@ fn exchanges_and_traces_are_scored() {
 #[test]
 fn wrong_exchanges_and_scorers_are_named() {
     let ran = run_with(&["scorer", "run", "text", "-"], b"{\"request\":{}}").code(1);
-    assert!(ran.err.contains("-:1: response: the key is missing"), "{}", ran.err);
+    assert!(ran.err.contains("<stdin>:1: response: the key is missing"), "{}", ran.err);
+    let ran = run_with(&["scorer", "run", "text", "-"], b"{\"response\":\"a\"}\n\n  nope\n").code(1);
+    assert!(ran.err.contains("error: <stdin>:3:4: this is no JSON object: "), "{}", ran.err);
+    let ran = run_with(&["scorer", "run", "text", "-"], b"{\n\"response\": x\n}").code(1);
+    assert!(ran.err.contains("error: <stdin>:2:13: this is no JSON object: "), "{}", ran.err);
     run_with(&["scorer", "run", "text", "-"], b"").code(1);
     run_with(&["scorer", "run", "text", "-"], b"[1,2]").code(1);
     run(&["scorer", "run", "text", "no/such.json"]).code(2);
     run(&["scorer", "run", "no/such.wasm", TRACE]).code(2);
-    run(&["scorer", "run", "auto", TRACE]).code(2);
+    for (args, offered) in [
+        (["run", "auto"], "`auto` is no scorer: text, logprobs, embedding or FILE.wasm is wanted"),
+        (["run", "nope"], "`nope` is no scorer: text, logprobs, embedding or FILE.wasm is wanted"),
+        (["bench", "none"], "`none` is no scorer: text, logprobs, embedding or FILE.wasm is wanted"),
+        (["inspect", "good.toml"], "`good.toml` is no component: text, logprobs, embedding or FILE.wasm is wanted"),
+        (["inspect", "text:c.toml"], "`text:c.toml`: a component is looked at without a configuration"),
+    ] {
+        let trace: &[&str] = if args[0] == "inspect" { &[] } else { &[TRACE] };
+        let ran = run(&[&["scorer"], &args[..], trace].concat()).code(2);
+        assert!(ran.err.contains(offered), "{}", ran.err);
+    }
     let dir = tempfile::tempdir().unwrap();
     let none = write(dir.path(), "none.wasm", "nothing");
     let ran = run(&["scorer", "run", &none, TRACE]).code(1);
@@ -92,6 +106,33 @@ fn wrong_exchanges_and_scorers_are_named() {
     let config = write(dir.path(), "c.toml", "nonsense = 1\n");
     let ran = run(&["scorer", "run", "text", TRACE, "--config", &config]).code(1);
     assert!(ran.err.contains("nonsense"), "{}", ran.err);
+}
+
+/// Many of a trace's calls failed, and have nothing to score.
+#[test]
+fn calls_without_a_response_are_passed_over_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let failed = "{\"at_ms\":2,\"latency_ms\":1,\"outcome\":\"timeout\"}\n";
+    let answered = "{\"at_ms\":1,\"latency_ms\":1,\"outcome\":\"success\",\"response\":\"Paris.\"}\n";
+    let trace = write(dir.path(), "t.jsonl", [failed, answered, failed, answered].concat());
+    let ran = run(&["scorer", "run", "text", &trace]).code(0);
+    let lines: Vec<&str> = ran.out.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["2", "4", "text"], "{}", ran.out);
+    assert_eq!(ran.err, "warning: 2 calls have no response, and so no score\n");
+    let ran = run(&["scorer", "run", "text", &trace, "--json"]).code(0);
+    assert_eq!((ran.out.lines().count(), ran.err.lines().count()), (2, 1));
+    let ran = run(&["scorer", "bench", "text", &trace, "-n", "2", "--json"]).code(0);
+    assert_eq!(ran.json()["exchanges"], 2);
+    assert_eq!(ran.err, "warning: 2 calls have no response, and so no score\n");
+    let none = write(dir.path(), "none.jsonl", failed.repeat(3));
+    for command in ["run", "bench"] {
+        let ran = run(&["scorer", command, "text", &none]).code(1);
+        assert!(
+            ran.err.contains("none.jsonl: there is no exchange in it, but 3 calls without a response"),
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]

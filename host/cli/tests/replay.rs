@@ -66,10 +66,12 @@ fn a_replay_is_the_same_every_time_and_from_every_source() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&text[text.len() / 2..]).unwrap();
     first.extend(gzip.finish().unwrap());
-    let zstd: Vec<u8> = text
-        .chunks(700_000)
-        .flat_map(|part| ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest))
-        .collect();
+    // Before each frame one to be skipped, as pzstd writes them.
+    let frame = |part| {
+        let skipped = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+        [&skipped[..], &ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest)].concat()
+    };
+    let zstd: Vec<u8> = text.chunks(700_000).flat_map(frame).collect();
     for input in [text, first, zstd] {
         let other =
             run_with(&["replay", "-", "--policy", "examples/policies/chat.toml", "--json"], &input).code(0).json();
@@ -252,6 +254,20 @@ fn scorers_are_chosen_and_combined() {
     assert_eq!(trips(&["--scorer", "logprobs", "--scorer", "text", "--scorer-combine", "mean"]), 1);
     let ran = run_with(&["replay", "-", "-p", &policy, "--scorer", "auto", "--scorer", "text"], b"").code(2);
     assert!(ran.err.contains("can't stand beside"), "{}", ran.err);
+    // The same where no policy looks at scores, and whoever names a scorer there is told.
+    let other = write(dir.path(), "p.toml", THREE);
+    let ran = run_with(&["replay", "-", "-p", &other, "--scorer", "text", "--scorer", "auto"], b"").code(2);
+    assert!(ran.err.contains("can't stand beside"), "{}", ran.err);
+    for (scorer, said) in [(&["--scorer", "text"][..], 1), (&["--scorer", "none"], 0), (&[], 0)] {
+        let args = [&["replay", "-", "-p", &other], scorer].concat();
+        let ran = run_with(&args, trace.as_bytes()).code(0);
+        assert_eq!(
+            ran.err.matches("warning: --scorer isn't used: no policy looks at scores").count(),
+            said,
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]

@@ -2,10 +2,16 @@
 //!
 //! They are queued under the breaker's lock, so that they keep their order, and handed out after it is released, by
 //! whichever thread comes first: one at a time, so a callback never runs twice at once, and may itself use the breaker.
+//!
+//! A thread that hands out is a caller's, so it goes on as soon as its own events are out: those that it has queued, and
+//! those that its callbacks have. What others have queued meanwhile is left to a thread that is started for that, and ends
+//! when nothing waits any more. Whether something waits and whether somebody is at it change under one lock, so that
+//! nothing is left lying.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use flume::{Receiver, Sender, TrySendError, bounded};
@@ -14,18 +20,41 @@ use parking_lot::{Mutex, RwLock};
 use crate::caught::caught;
 use crate::types::{Event, EventReason, State};
 
+/// Stack of the thread that hands out what is left: as much as threads usually have. Said here, since the user's default
+/// (`RUST_MIN_STACK`) may be less, and callbacks may do as they like.
+const STACK_BYTES: usize = 2 << 20;
+
 /// What is called with every event.
 pub(crate) type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Callbacks and subscribers of a registry.
 pub(crate) struct Hub {
-    queue: Mutex<VecDeque<Event>>,
+    queue: Mutex<Queue>,
     capacity: usize,
-    delivering: Mutex<()>,
     callbacks: RwLock<Vec<Callback>>,
     subscribers: Mutex<Vec<Subscriber>>,
     /// Events that nobody was told of, since too many waited.
     dropped: Arc<AtomicU64>,
+}
+
+/// What waits, and who hands it out.
+struct Queue {
+    events: VecDeque<Event>,
+    /// Events that were taken out, ever.
+    taken: u64,
+    courier: Courier,
+}
+
+/// Who hands out.
+enum Courier {
+    Nobody,
+    /// A thread that has something else to do, up to its own last event: so many are to be taken out, ever.
+    Caller {
+        thread: ThreadId,
+        until: u64,
+    },
+    /// One that stays until nothing waits.
+    Own,
 }
 
 struct Subscriber {
@@ -34,6 +63,9 @@ struct Subscriber {
 }
 
 /// A bounded stream of events, for threads and for tasks. Dropping it ends the subscription.
+///
+/// An event is there when the call that made it returns, but where other threads make events at the same time: then it may
+/// come a little later.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: Receiver<Event>,
@@ -77,9 +109,8 @@ impl Iterator for Subscription {
 impl Hub {
     pub(crate) fn new(capacity: usize, callbacks: Vec<Callback>) -> Self {
         Self {
-            queue: Mutex::new(VecDeque::new()),
+            queue: Mutex::new(Queue { events: VecDeque::new(), taken: 0, courier: Courier::Nobody }),
             capacity: capacity.max(1),
-            delivering: Mutex::new(()),
             callbacks: RwLock::new(callbacks),
             subscribers: Mutex::new(Vec::new()),
             dropped: Arc::default(),
@@ -106,26 +137,85 @@ impl Hub {
     pub(crate) fn queue(&self, events: &mut Vec<Event>) {
         let mut queue = self.queue.lock();
         for event in events.drain(..) {
-            if queue.len() < self.capacity {
-                queue.push_back(event);
+            if queue.events.len() < self.capacity {
+                queue.events.push_back(event);
             } else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+        let end = queue.end();
+        if let Courier::Caller { thread, until } = &mut queue.courier
+            && *thread == thread::current().id()
+        {
+            // Its callback has made these.
+            *until = end;
+        }
     }
 
-    /// Hands out what is queued, unless another thread is at it. The caller holds no lock.
-    pub(crate) fn deliver(&self) {
-        // Another thread, or this one in a callback, may have found the queue empty and not yet let go: look again.
-        while !self.queue.lock().is_empty() {
-            let Some(_delivering) = self.delivering.try_lock() else { return };
-            loop {
-                let Some(event) = self.queue.lock().pop_front() else { break };
-                self.hand_out(&event);
+    /// Hands out what is queued, unless another thread is at it. The caller holds no lock. It comes back when what was
+    /// queued by then is out, and what its callbacks made of that: at most as many events as may wait.
+    pub(crate) fn deliver(self: &Arc<Self>) {
+        let mut queue = self.queue.lock();
+        if queue.events.is_empty() || !matches!(queue.courier, Courier::Nobody) {
+            return;
+        }
+        queue.courier = Courier::Caller { thread: thread::current().id(), until: queue.end() };
+        drop(queue);
+        for _ in 0..self.capacity {
+            match self.next() {
+                Next::Event(event) => self.hand_out(&event),
+                Next::None => return,
+                Next::Others => break,
+            }
+        }
+        self.hand_over();
+    }
+
+    /// Leaves what waits to a thread of its own. Where the system gives none, this one has to do.
+    fn hand_over(self: &Arc<Self>) {
+        {
+            let mut queue = self.queue.lock();
+            if queue.events.is_empty() {
+                queue.courier = Courier::Nobody;
+                return;
+            }
+            queue.courier = Courier::Own;
+        }
+        let hub = Arc::clone(self);
+        let thread = thread::Builder::new().name("softfuse-events".to_owned()).stack_size(STACK_BYTES);
+        if thread.spawn(move || hub.deliver_all()).is_err() {
+            self.deliver_all();
+        }
+    }
+
+    fn deliver_all(&self) {
+        while let Next::Event(event) = self.next() {
+            self.hand_out(&event);
+        }
+    }
+
+    /// The next event for whoever hands out. Where none waits, nobody does from now on.
+    fn next(&self) -> Next {
+        let mut queue = self.queue.lock();
+        if let Courier::Caller { until, .. } = queue.courier
+            && queue.taken >= until
+            && !queue.events.is_empty()
+        {
+            return Next::Others;
+        }
+        match queue.events.pop_front() {
+            Some(event) => {
+                queue.taken += 1;
+                Next::Event(event)
+            }
+            None => {
+                queue.courier = Courier::Nobody;
+                Next::None
             }
         }
     }
 
+    /// Tells everybody of an event. It doesn't panic, as whoever hands out would then never let go.
     fn hand_out(&self, event: &Event) {
         // A subscriber of the log is somebody's code, too.
         let _ = caught("the log", || log(event));
@@ -134,14 +224,33 @@ impl Hub {
         for callback in callbacks {
             let _ = caught("an event callback", || callback(event));
         }
-        self.subscribers.lock().retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                subscriber.dropped.fetch_add(1, Ordering::Relaxed);
-                true
+        self.subscribers.lock().retain(|subscriber| {
+            // So is the executor that is told of an event for which a task waits.
+            match caught("a subscription", || subscriber.sender.try_send(event.clone())) {
+                Some(Err(TrySendError::Full(_))) => {
+                    subscriber.dropped.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Some(Err(TrySendError::Disconnected(_))) => false,
+                Some(Ok(())) | None => true,
             }
-            Err(TrySendError::Disconnected(_)) => false,
         });
+    }
+}
+
+/// What there is for whoever hands out.
+enum Next {
+    Event(Event),
+    /// Nothing.
+    None,
+    /// What others have queued.
+    Others,
+}
+
+impl Queue {
+    /// How many events will have been taken out when nothing waits.
+    fn end(&self) -> u64 {
+        self.taken + self.events.len() as u64
     }
 }
 
@@ -170,3 +279,6 @@ fn log(event: &Event) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::breaker::{Breaker, Debtor, Permit, Reporter};
-use crate::caught::caught;
+use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
+use crate::caught::{caught, caught_async};
 use crate::error::{CallError, Rejected};
 use crate::scorer::{Exchange, Scoring};
 use crate::types::{Outcome, OutcomeKind, Score, Signal, Time};
@@ -74,6 +74,17 @@ fn classify_default<T, E>(result: &Result<T, E>) -> Outcome {
     Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error })
 }
 
+/// When a call has ended: now. By a clock that panics it took no time, since the answer is there all the same.
+pub(crate) fn ended_at(permit: &Permit) -> Time {
+    caught("the clock", || permit.breaker().now()).unwrap_or(permit.admitted_at())
+}
+
+/// Settles a call that has an answer, which no panic of the host's own code costs. `None` where there was one: what became of
+/// the outcome is then unknown.
+pub(crate) fn settle(permit: Permit, debtor: Debtor, outcome: Outcome, ended_at: Time) -> Option<Settled> {
+    caught("settling a call", || permit.settle_owed_by(debtor, outcome, ended_at))
+}
+
 impl Breaker {
     /// Makes a guarded call: a value is a success, an error a failure, a panic too.
     ///
@@ -82,7 +93,8 @@ impl Breaker {
     pub fn call<T, E>(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
         let mut permit = self.permit()?;
         let result = permit.in_call(call);
-        permit.settle(classify_default(&result));
+        let ended_at = ended_at(&permit);
+        settle(permit, Debtor::Holder, classify_default(&result), ended_at);
         result.map_err(CallError::Failed)
     }
 
@@ -97,7 +109,7 @@ impl Breaker {
     ) -> Result<T, CallError<E>> {
         let mut permit = self.permit_at(now)?;
         let (result, ended_at) = permit.in_call(call);
-        permit.settle_at(classify_default(&result), ended_at);
+        settle(permit, Debtor::Holder, classify_default(&result), ended_at);
         result.map_err(CallError::Failed)
     }
 
@@ -138,7 +150,7 @@ impl<T, E> Guard<T, E> {
     }
 
     /// What to do instead, where the call is refused, or fails and opens the circuit by that, or is answered badly (see
-    /// [`replace_below`](Self::replace_below)). It may fail itself: a bad answer is then passed on after all.
+    /// [`replace_below`](Self::replace_below)). It may fail itself, by a panic too: a bad answer is then passed on after all.
     #[must_use]
     pub fn fallback(
         mut self,
@@ -197,7 +209,7 @@ impl<T, E> Guard<T, E> {
     pub fn call(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
         self.call_at(self.breaker.now(), |permit| {
             let result = call(permit);
-            (result, permit.breaker().now())
+            (result, ended_at(permit))
         })
     }
 
@@ -256,7 +268,13 @@ impl<T, E> Guard<T, E> {
             Ended::Kept(result) => result,
             Ended::Rejected(rejected) => fallback(FallbackCause::Rejected(rejected)).await,
             Ended::Tripped(error) => fallback(FallbackCause::Tripped(error)).await,
-            Ended::Bad(answer, score) => fallback(FallbackCause::BadAnswer(score)).await.or(Ok(answer)),
+            Ended::Bad(answer, score) => {
+                let instead = match caught("fallback", || fallback(FallbackCause::BadAnswer(score))) {
+                    Some(instead) => caught_async("fallback", instead).await,
+                    None => None,
+                };
+                Ok(instead.and_then(Result::ok).unwrap_or(answer))
+            }
         }
     }
 
@@ -269,7 +287,7 @@ impl<T, E> Guard<T, E> {
         let future = permit.in_call(|_| call(reporter));
         let result = permit.in_future(future).await;
         // Scoring takes time that isn't the call's.
-        let ended_at = self.breaker.now();
+        let ended_at = ended_at(&permit);
         let outcome = self.outcome(&result);
         let mut exchange = self.exchange(&result, &outcome, &permit);
         let mut said = None;
@@ -329,9 +347,9 @@ impl<T, E> Guard<T, E> {
         } else {
             Debtor::Reporters
         };
-        let settled = permit.settle_owed_by(debtor, outcome, ended_at);
-        let tripped = settled.tripped();
-        if let Some((place, exchange)) = place {
+        let settled = settle(permit, debtor, outcome, ended_at);
+        let tripped = settled.as_ref().is_some_and(Settled::tripped);
+        if let (Some((place, exchange)), Some(settled)) = (place, settled) {
             place.submit(settled.late, exchange);
         }
         match (result, outcome.signal, self.replace_below) {
@@ -350,7 +368,10 @@ impl<T, E> Guard<T, E> {
             (Ended::Tripped(error), None) => Err(CallError::Failed(error)),
             (Ended::Tripped(error), Some(fallback)) => fallback(FallbackCause::Tripped(error)),
             (Ended::Bad(answer, _), None) => Ok(answer),
-            (Ended::Bad(answer, score), Some(fallback)) => fallback(FallbackCause::BadAnswer(score)).or(Ok(answer)),
+            (Ended::Bad(answer, score), Some(fallback)) => {
+                let instead = caught("fallback", || fallback(FallbackCause::BadAnswer(score)));
+                Ok(instead.and_then(Result::ok).unwrap_or(answer))
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use tower_service::Service;
 use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
 use crate::caught::caught;
 use crate::error::{CallError, Rejected};
+use crate::guard;
 use crate::types::{Outcome, OutcomeKind};
 
 type Classify<R, E> = Arc<dyn Fn(&Result<R, E>) -> Outcome + Send + Sync>;
@@ -47,14 +48,15 @@ impl<R, E> Hooks<R, E> {
         let classified = self.classify.as_ref().and_then(|classify| caught("classify", || classify(result)));
         let outcome = classified
             .unwrap_or_else(|| Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error }));
-        let now = permit.breaker().now();
+        let ended_at = guard::ended_at(&permit);
         let Some(on_settled) = &self.on_settled else {
-            permit.settle_owed_by(Debtor::Reporters, outcome, now);
+            guard::settle(permit, Debtor::Reporters, outcome, ended_at);
             return;
         };
         let reporter = permit.reporter();
-        let settled = permit.settle_owed_by(Debtor::Reporters, outcome, now);
-        caught("on_settled", || on_settled(result, &settled, reporter));
+        if let Some(settled) = guard::settle(permit, Debtor::Reporters, outcome, ended_at) {
+            caught("on_settled", || on_settled(result, &settled, reporter));
+        }
     }
 }
 

@@ -5,13 +5,14 @@ mod common;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::{POOR_QUALITY, TWO_FAILURES, breaker};
 use softfuse::{
-    Breaker, CallError, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Rejected, Reported,
-    Reporter, Score, State, Time,
+    Breaker, CallError, Clock, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Registry,
+    Rejected, Reported, Reporter, Score, State, Time,
 };
 
 fn totals(breaker: &Breaker) -> (u64, u64, u64, u64) {
@@ -494,4 +495,110 @@ fn a_failed_calls_own_error_is_at_hand() {
     assert_eq!(error.failed().map(ToString::to_string), Some(error.to_string()));
     let _ = breaker.call(|_| Err::<(), _>("no"));
     assert_eq!(breaker.call(|_| Ok::<_, ()>(())).unwrap_err().failed(), None);
+}
+
+/// A clock that panics while its switch is on.
+#[derive(Clone, Default)]
+struct Moody(Arc<AtomicBool>);
+
+impl Clock for Moody {
+    fn now(&self) -> Time {
+        assert!(!self.0.load(Ordering::SeqCst), "a clock of the user's");
+        Time::from_millis(1)
+    }
+}
+
+/// A breaker with such a clock, and the switch.
+fn with_moody_clock() -> (Arc<AtomicBool>, Breaker) {
+    let clock = Moody::default();
+    let registry = Registry::builder().cache(common::cache()).clock(clock.clone()).salt(0).build().unwrap();
+    let policy = registry.policy("test", TWO_FAILURES).unwrap();
+    (clock.0, registry.breaker("llm", &policy).unwrap())
+}
+
+/// Totals, at a time that no clock is asked for.
+fn totals_at(breaker: &Breaker) -> (u64, u64, u64) {
+    let totals = breaker.status_at(Time::from_millis(1)).unwrap().totals;
+    (totals.successes, totals.failures, totals.neutral)
+}
+
+#[tokio::test]
+async fn a_clock_that_panics_costs_no_answer_and_counts_all_the_same() {
+    let (broken, breaker) = with_moody_clock();
+    let breaks = || broken.store(true, Ordering::SeqCst);
+    let mends = || broken.store(false, Ordering::SeqCst);
+    let answers = |_: &mut softfuse::Permit| {
+        breaks();
+        Ok::<_, ()>("own")
+    };
+    assert_eq!(breaker.call(answers), Ok("own"));
+    mends();
+    assert_eq!(breaker.guard().call(answers), Ok("own"));
+    mends();
+    let call = breaker.call_async(|_| async {
+        breaks();
+        Ok::<_, ()>("own")
+    });
+    assert_eq!(call.await, Ok("own"));
+    mends();
+    assert_eq!(totals_at(&breaker), (3, 0, 0));
+    // An error stays the service's.
+    let failed = breaker.call(|_| {
+        breaks();
+        Err::<(), _>("no")
+    });
+    mends();
+    assert_eq!((failed, totals_at(&breaker)), (Err(CallError::Failed("no")), (3, 1, 0)));
+}
+
+/// A panic while another unwinds would end the process.
+#[test]
+fn a_clock_that_panics_at_a_dropped_permit_ends_nothing() {
+    let (broken, breaker) = with_moody_clock();
+    let permit = breaker.permit().unwrap();
+    broken.store(true, Ordering::SeqCst);
+    drop(permit);
+    assert_eq!(totals_at(&breaker), (0, 0, 1));
+    // A panic of the call's own.
+    broken.store(false, Ordering::SeqCst);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        breaker.call(|_| -> Result<(), ()> {
+            broken.store(true, Ordering::SeqCst);
+            panic!("its own")
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(totals_at(&breaker), (0, 1, 1));
+    // Whoever settles by hand hears of the clock; the call that wasn't settled is neutral.
+    broken.store(false, Ordering::SeqCst);
+    let permit = breaker.permit().unwrap();
+    broken.store(true, Ordering::SeqCst);
+    assert!(catch_unwind(AssertUnwindSafe(|| permit.success())).is_err());
+    assert_eq!(totals_at(&breaker), (0, 1, 2));
+}
+
+#[tokio::test]
+async fn a_fallback_that_panics_costs_no_answer() {
+    let (_, _, breaker) = breaker(POOR_QUALITY);
+    let bad = |permit: &mut softfuse::Permit| {
+        permit.report_quality(0.4).unwrap();
+        Ok("own")
+    };
+    let guard = breaker.guard::<&str, ()>().replace_below(Score::new(0.5).unwrap());
+    assert_eq!(guard.clone().fallback(|_| panic!("a hook of the user's")).call(bad), Ok("own"));
+    let bad = async |reporter: Reporter| {
+        reporter.report_quality(0.6).unwrap();
+        Ok("own")
+    };
+    let guard = guard.replace_below(Score::new(0.7).unwrap());
+    assert_eq!(guard.call_async_or(bad, |_| async { panic!("a hook of the user's") }).await, Ok("own"));
+    let panics_at_once = |_| -> std::future::Ready<Result<&str, CallError<()>>> { panic!("a hook of the user's") };
+    assert_eq!(guard.call_async_or(bad, panics_at_once).await, Ok("own"));
+    let panics_later = |_| async {
+        tokio::task::yield_now().await;
+        panic!("a hook of the user's")
+    };
+    assert_eq!(guard.call_async_or(bad, panics_later).await, Ok("own"));
+    assert_eq!(guard.call_async_or(bad, async |_| Ok("instead")).await, Ok("instead"));
+    assert_eq!(breaker.state(), State::Closed);
 }

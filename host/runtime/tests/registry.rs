@@ -293,7 +293,12 @@ fn events_of_many_threads_are_all_delivered_one_at_a_time() {
             scope.spawn(|| (0..50).for_each(|_| drop(breaker.reset().unwrap())));
         }
     });
-    assert_eq!(seen.lock().unwrap().len(), 200);
+    // A thread's events may be handed out by another, after it has gone on.
+    let started = std::time::Instant::now();
+    while seen.lock().unwrap().len() < 200 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{}", seen.lock().unwrap().len());
+        std::thread::yield_now();
+    }
 }
 
 #[test]

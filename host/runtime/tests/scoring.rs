@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -344,6 +346,40 @@ async fn callers_go_before_what_nobody_waits_for() {
     // What waits is paid when the scoring ends.
     drop((guard, scoring));
     until(&breaker, |breaker| filled(breaker) == 120);
+}
+
+/// Callers who keep coming put off what nobody waits for, but not for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_keep_coming_starve_nobody() {
+    let slow = "(local $i i32)
+        (loop $busy (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $busy (i32.lt_u (local.get $i) (i32.const 1000000))))
+        (call $scored (f64.const 1))";
+    let (_, _, breaker) = common::breaker(MISSING_COUNTS);
+    let scoring = Scoring::start(own(&scorer(slow), ScorerSettings::default()), ScoringSettings::default()).unwrap();
+    let coming = Arc::new(AtomicBool::new(true));
+    let callers: Vec<_> = (0..16)
+        .map(|_| {
+            let (scoring, coming) = (scoring.clone(), Arc::clone(&coming));
+            tokio::spawn(async move {
+                while coming.load(Ordering::SeqCst) {
+                    scoring.score(exchange("wanted")).await;
+                }
+            })
+        })
+        .collect();
+    while scoring.waiting() < 8 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..5 {
+        let settled = breaker.permit().unwrap().settle(Outcome::success().with_pending_score());
+        assert!(scoring.submit(settled.late, exchange("nobody waits")));
+    }
+    until(&breaker, |breaker| filled(breaker) == 5);
+    coming.store(false, Ordering::SeqCst);
+    for caller in callers {
+        caller.await.unwrap();
+    }
 }
 
 /// What its caller has given up is not scored.

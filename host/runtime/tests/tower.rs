@@ -7,11 +7,15 @@ mod common;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{TWO_FAILURES, breaker};
-use softfuse::{BreakerLayer, CallError, Effect, FailureKind, Outcome, Reported, Reporter, State};
+use softfuse::{
+    BreakerLayer, CallError, Clock, Effect, FailureKind, Outcome, Registry, Reported, Reporter, State, Time,
+};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 #[tokio::test]
@@ -116,6 +120,34 @@ async fn hooks_that_panic_cost_no_response() {
     let mut service = ServiceBuilder::new().layer(layer).service(service_fn(|()| async { Ok("own") }));
     assert_eq!(service.ready().await.unwrap().call(()).await, Ok("own"));
     assert_eq!(breaker.status().unwrap().totals.successes, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_panics_costs_no_response() {
+    #[derive(Clone, Default)]
+    struct Moody(Arc<AtomicBool>);
+    impl Clock for Moody {
+        fn now(&self) -> Time {
+            assert!(!self.0.load(Ordering::SeqCst), "a clock of the user's");
+            Time::ZERO
+        }
+    }
+    let clock = Moody::default();
+    let registry = Registry::builder().cache(common::cache()).clock(clock.clone()).build().unwrap();
+    let breaker = registry.breaker("llm", &registry.policy("test", TWO_FAILURES).unwrap()).unwrap();
+    for hooked in [false, true] {
+        clock.0.store(false, Ordering::SeqCst);
+        let layer = BreakerLayer::new(&breaker);
+        let layer =
+            if hooked { layer.on_settled(|_, settled, _| assert_eq!(settled.effect, Effect::Recorded)) } else { layer };
+        let broken = Arc::clone(&clock.0);
+        let mut service = ServiceBuilder::new().layer(layer).service(service_fn(move |()| {
+            broken.store(true, Ordering::SeqCst);
+            async { Ok::<_, Infallible>("own") }
+        }));
+        assert_eq!(service.ready().await.unwrap().call(()).await, Ok("own"));
+    }
+    assert_eq!(breaker.status_at(Time::ZERO).unwrap().totals.successes, 2);
 }
 
 /// A service that isn't ready, or whose readiness fails, is no outcome.

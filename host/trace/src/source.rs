@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = 4;
 
 /// The lines of a trace.
 pub struct Source {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     name: String,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
@@ -78,13 +78,13 @@ impl Source {
     ///
     /// # Errors
     /// Where its first bytes can't be read.
-    pub fn new(name: &str, input: impl Read + 'static) -> Result<Self, Error> {
+    pub fn new(name: &str, input: impl Read + Send + 'static) -> Result<Self, Error> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut input = Counted { input, bytes_read: Arc::clone(&bytes_read) };
         let head = head(&mut input).map_err(|source| Error::Open { name: name.to_owned(), source })?;
         let (gzip, zstd) = (head.starts_with(&GZIP_MAGIC), zstandard::is_frame(&head));
         let reader = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(input));
-        let reader: Box<dyn BufRead> = if gzip {
+        let reader: Box<dyn BufRead + Send> = if gzip {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(reader)))
         } else if zstd {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, Frames::new(reader)))

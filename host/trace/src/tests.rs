@@ -201,3 +201,11 @@ fn what_was_held_back_comes_when_a_file_breaks_off() {
     }
     assert_eq!(calls, 3);
 }
+
+/// Whoever reads traces may do so on a thread of its own.
+#[test]
+fn readers_and_their_errors_move_between_threads() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Reader>();
+    moves::<Error>();
+}

@@ -10,6 +10,9 @@ const BREAKER_BYTES_MAX: usize = 360_000;
 const SCORER_BYTES_MAX: [(Builtin, usize); 3] =
     [(Builtin::Text, 370_000), (Builtin::Logprobs, 322_000), (Builtin::Embedding, 287_000)];
 
+/// How far ARCHITECTURE's table of sizes may be from what is built, in percent: compilers' patch releases differ by less.
+const TABLE_PERCENT_MAX: usize = 2;
+
 /// The commands that a newcomer types first.
 const COMMANDS: [&str; 2] =
     ["cargo run --release -- replay examples/traces/smollm2.jsonl --policy examples/policies/llm.toml", "cargo test"];
@@ -33,6 +36,32 @@ fn components_stay_small() {
     }
     none("components stay small", &breaches);
     assert_eq!(Builtin::ALL.len(), SCORER_BYTES_MAX.len(), "every scorer has a bound");
+}
+
+#[test]
+fn the_table_of_sizes_is_what_is_built() {
+    let architecture = text("ARCHITECTURE.md");
+    let rows: Vec<(&str, &str)> = architecture
+        .lines()
+        .skip_while(|line| *line != "| component | bytes | imports |")
+        .skip(2)
+        .map_while(|line| {
+            let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+            Some((cells.next()?, cells.next()?))
+        })
+        .collect();
+    let scorers = Builtin::ALL.map(|builtin| (format!("scorer {}", builtin.name()), builtin.bytes().len()));
+    let built: Vec<(String, usize)> = [("breaker".to_owned(), BREAKER.len())].into_iter().chain(scorers).collect();
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, built.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), "ARCHITECTURE.md's components");
+    let mut breaches = Vec::new();
+    for ((name, bytes), (_, written)) in built.iter().zip(rows) {
+        match written.replace(',', "").parse::<usize>() {
+            Ok(said) if said.abs_diff(*bytes) * 100 <= bytes * TABLE_PERCENT_MAX => {}
+            _ => breaches.push(format!("{name} has {bytes} bytes, and the table says {written}")),
+        }
+    }
+    none("ARCHITECTURE.md says how large the components are", &breaches);
 }
 
 #[test]

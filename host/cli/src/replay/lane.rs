@@ -5,26 +5,32 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use softfuse::{
     Breaker, CallRecord, CircuitStatus, Condition, Conditions, Effect, LateScores, Outcome, OutcomeKind, Permit,
     Policy, Registry, Score, Settled, State, StateChange, Time,
 };
-use softfuse_trace::Call;
+use softfuse_trace::{Call, LateScore};
 
 use super::tally::Tally;
 use crate::fail::wrong;
+use crate::host::Failures;
 
-/// How many calls and late scores may be under way at once.
-pub(crate) const UNDER_WAY_MAX: usize = 1 << 20;
+/// How many calls may be under way at once, those that have ended and whose late scores are still to come among them.
+const UNDER_WAY_MAX: usize = 1 << 19;
+/// How many bytes those may have, with their late scores and verdicts: 256 MiB, half a KiB for each.
+const UNDER_WAY_BYTES_MAX: usize = 256 << 20;
 
 /// A policy, its breaker, and what has happened to it.
 pub(crate) struct Lane {
     name: String,
     breaker: Breaker,
+    failures: Failures,
     /// The trace's first instant is the breaker's origin.
     origin: i64,
     due: BinaryHeap<Reverse<Due>>,
+    /// Of what is due.
+    bytes: usize,
     sequence: u64,
     verdicts: Vec<(String, Verdict)>,
     pub(crate) tally: Tally,
@@ -55,8 +61,30 @@ struct Due {
 }
 
 enum Event {
-    Settled(Permit<'static>, Box<Call>),
-    LateScore(LateScores<'static>, Score),
+    Settled(Box<(Permit<'static>, Call)>),
+    LateScores(Box<Late>),
+}
+
+/// Scores of a call that has ended.
+struct Late {
+    to: LateScores<'static>,
+    ended_at: i64,
+    /// The next one is the last.
+    scores: Vec<LateScore>,
+}
+
+impl Late {
+    /// Scores that come at the same time keep the line's order. `None` where there are none.
+    fn new(to: LateScores<'static>, ended_at: i64, mut scores: Vec<LateScore>) -> Option<Self> {
+        scores.sort_by_key(|score| score.after);
+        scores.reverse();
+        (!scores.is_empty()).then_some(Self { to, ended_at, scores })
+    }
+
+    /// When the next one comes.
+    fn next_at(&self) -> Option<i64> {
+        self.scores.last().map(|score| self.ended_at.saturating_add_unsigned(score.after))
+    }
 }
 
 impl Lane {
@@ -64,16 +92,34 @@ impl Lane {
     ///
     /// # Errors
     /// Where the component makes none.
-    pub(crate) fn new(registry: &Registry, name: &str, policy: &Policy, origin: i64) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        registry: &Registry,
+        failures: &Failures,
+        name: &str,
+        policy: &Policy,
+        origin: i64,
+    ) -> anyhow::Result<Self> {
         let verdicts: Vec<(String, Verdict)> =
             policy.info().host_conditions.iter().map(|name| (name.clone(), Verdict::default())).collect();
         let traced = |(name, verdict): &(String, Verdict)| {
             (name.clone(), Box::new(Traced(Arc::clone(verdict))) as Box<dyn Condition>)
         };
         let conditions: Conditions = verdicts.iter().map(traced).collect();
-        let breaker = registry.breaker_with(name, policy, conditions)?;
-        let name = policy.source_name().to_string();
-        Ok(Self { name, breaker, origin, due: BinaryHeap::new(), sequence: 0, verdicts, tally: Tally::new(origin) })
+        let name_in_messages = policy.source_name().to_string();
+        let breaker = registry
+            .breaker_with(name, policy, conditions)
+            .map_err(|error| wrong(format!("{name_in_messages}: {error}")))?;
+        Ok(Self {
+            name: name_in_messages,
+            breaker,
+            failures: failures.clone(),
+            origin,
+            due: BinaryHeap::new(),
+            bytes: 0,
+            sequence: 0,
+            verdicts,
+            tally: Tally::new(origin),
+        })
     }
 
     /// The policy's file.
@@ -91,7 +137,9 @@ impl Lane {
     /// # Errors
     /// Where the component fails.
     pub(crate) fn status(&self) -> anyhow::Result<CircuitStatus> {
-        Ok(self.breaker.status_at(self.time(self.tally.ended_at()))?)
+        self.breaker
+            .status_at(self.time(self.tally.ended_at()))
+            .map_err(|failure| self.failed(None, &failure.to_string()))
     }
 
     /// Lets a call begin, after everything that ended before it. Whether it was admitted.
@@ -102,27 +150,23 @@ impl Lane {
         self.settle_until(call.at)?;
         self.check_verdicts(call)?;
         let asked = self.breaker.permit_at(self.time(call.at)).map(Permit::into_owned);
+        self.check_component(call.line)?;
         // The one change that a call's beginning makes: from open to half-open.
         if self.breaker.state() == State::HalfOpen {
             self.tally.half_opened(call.at);
         }
         match asked {
             Ok(permit) => {
-                if self.due.len() >= UNDER_WAY_MAX {
-                    return Err(wrong(format!(
-                        "line {}: more than {UNDER_WAY_MAX} calls and late scores are under way at once; is the unit of \
-                         the latencies right?",
-                        call.line
-                    )));
-                }
-                self.tally.admitted(call);
                 let end = call.at.saturating_add_unsigned(call.latency);
-                self.push(end, call.line, Event::Settled(permit, Box::new(call.clone())));
+                self.sequence += 1;
+                let event = Event::Settled(Box::new((permit, call.clone())));
+                self.push(Due { at: end, sequence: self.sequence, line: call.line, event })?;
+                self.tally.admitted(call);
                 Ok(true)
             }
             Err(rejected) => {
                 if let Some(failure) = rejected.component_failure {
-                    bail!("{failure}");
+                    return Err(self.failed(Some(call.line), &failure.to_string()));
                 }
                 self.tally.refused(call, rejected.state);
                 Ok(false)
@@ -143,35 +187,58 @@ impl Lane {
     fn settle_until(&mut self, until: i64) -> anyhow::Result<()> {
         while self.due.peek().is_some_and(|Reverse(due)| due.at <= until) {
             let Some(Reverse(due)) = self.due.pop() else { break };
+            self.bytes -= due.bytes();
             self.happen(due)?;
         }
         Ok(())
     }
 
     fn happen(&mut self, due: Due) -> anyhow::Result<()> {
-        let now = self.time(due.at);
+        let Due { at, line, .. } = due;
+        let now = self.time(at);
         let (effect, change) = match due.event {
-            Event::LateScore(late, score) => late.report_quality_at(score.get(), now)?,
-            Event::Settled(permit, call) => {
+            Event::LateScores(mut late) => {
+                let Some(score) = late.scores.pop() else { return Ok(()) };
+                let reported = late.to.report_quality_at(score.score, now)?;
+                // Under the number that the first had, since they were promised together.
+                self.push_late(line, due.sequence, late)?;
+                reported
+            }
+            Event::Settled(ended) => {
+                let (permit, call) = *ended;
                 self.set_verdicts(&call);
                 let Settled { effect, change, late, .. } = permit.settle_at(outcome(&call)?, now);
-                for late_score in &call.late_scores {
-                    let at = due.at.saturating_add_unsigned(late_score.after);
-                    self.push(at, due.line, Event::LateScore(late.clone(), Score::new(late_score.score)?));
-                }
                 self.tally.settled(&call);
+                self.sequence += 1;
+                if let Some(late) = Late::new(late, at, call.late_scores) {
+                    self.push_late(line, self.sequence, Box::new(late))?;
+                }
                 (effect, change)
             }
         };
+        self.check_component(line)?;
         if effect == Effect::Lost {
-            // Its own failure is told where a call is refused by it; here the record is gone all the same.
-            return self.status().map(drop).and_then(|()| bail!("the breaker component lost a record"));
+            // It says why where it fails, so this is for a component that finds another way.
+            return Err(self.failed(Some(line), "the breaker component lost a record"));
         }
-        self.tally.passed(due.at);
+        self.tally.passed(at);
         if let Some(change) = change {
-            self.changed(due.at, due.line, change);
+            self.changed(at, line, change);
         }
         Ok(())
+    }
+
+    /// Ends the replay where the component has failed: what it would have done is not known from there on.
+    fn check_component(&self, line: u64) -> anyhow::Result<()> {
+        match self.failures.first() {
+            Some(failure) => Err(self.failed(Some(line), failure)),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, line: Option<u64>, failure: &str) -> anyhow::Error {
+        let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+        wrong(format!("{line}under the policy {}: {failure}", self.name))
     }
 
     fn changed(&mut self, at: i64, line: u64, change: StateChange) {
@@ -179,9 +246,26 @@ impl Lane {
         self.tally.changed(at, line, change, open_until);
     }
 
-    fn push(&mut self, at: i64, line: u64, event: Event) {
-        self.sequence += 1;
-        self.due.push(Reverse(Due { at, sequence: self.sequence, line, event }));
+    fn push_late(&mut self, line: u64, sequence: u64, late: Box<Late>) -> anyhow::Result<()> {
+        match late.next_at() {
+            Some(at) => self.push(Due { at, sequence, line, event: Event::LateScores(late) }),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&mut self, due: Due) -> anyhow::Result<()> {
+        let bytes = self.bytes + due.bytes();
+        if self.due.len() >= UNDER_WAY_MAX || bytes > UNDER_WAY_BYTES_MAX {
+            return Err(wrong(format!(
+                "line {}: more than {UNDER_WAY_MAX} calls, or {} MiB of calls with their late scores and verdicts, are under \
+                 way at once; is the unit of the latencies right?",
+                due.line,
+                UNDER_WAY_BYTES_MAX >> 20
+            )));
+        }
+        self.bytes = bytes;
+        self.due.push(Reverse(due));
+        Ok(())
     }
 
     fn time(&self, at: i64) -> Time {
@@ -237,6 +321,15 @@ fn kind(kind: softfuse_trace::OutcomeKind) -> OutcomeKind {
 }
 
 impl Due {
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        let event = match &self.event {
+            Event::Settled(ended) => size_of::<Permit>() + ended.1.bytes(),
+            Event::LateScores(late) => size_of::<Late>() + late.scores.capacity() * size_of::<LateScore>(),
+        };
+        size_of::<Self>() + event
+    }
+
     fn key(&self) -> (i64, u64) {
         (self.at, self.sequence)
     }
@@ -261,3 +354,6 @@ impl Ord for Due {
         self.key().cmp(&other.key())
     }
 }
+
+#[cfg(test)]
+mod tests;

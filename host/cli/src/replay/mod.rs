@@ -16,11 +16,11 @@ use softfuse::{Policy, PolicyError, Registry};
 use softfuse_trace::Call;
 
 use crate::args::ReplayArgs;
-use crate::fail::{PROBLEMS, wrong};
-use crate::host::{self, PolicyText};
+use crate::fail::{self, PROBLEMS, wrong};
+use crate::host::{self, Failures, PolicyText};
 use crate::output;
 use crate::plot::{self, Series};
-use crate::scoring::Scoring;
+use crate::scoring::{self, ScorerArg, Scoring};
 use crate::snippet;
 use crate::trace::Trace;
 
@@ -51,14 +51,18 @@ pub(crate) struct Replayed {
 /// Replays the trace and reports.
 ///
 /// # Errors
-/// Where a file can't be read or written, or a policy, a scorer or a line is wrong.
+/// Where a file can't be read or written, a policy, a scorer or a line is wrong, or the breaker component fails.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    scoring::check(&args.scorer)?;
     let registry = host::registry(args.breaker.as_deref())?;
     let Some(policies) = policies(&registry, args)? else { return Ok(ExitCode::from(PROBLEMS)) };
     let uses_scores = policies.iter().any(|policy| policy.info().uses_scores);
     let scoring = if uses_scores {
         Scoring::load(registry.engine(), &args.scorer, args.scorer_combine)?
     } else {
+        if args.scorer.iter().any(|scorer| *scorer != ScorerArg::None) {
+            output::warning("--scorer isn't used: no policy looks at scores")?;
+        }
         Scoring::nobody()
     };
     let trace = Trace::open(&args.trace, &args.map, args.skip_bad_lines)?;
@@ -87,7 +91,7 @@ fn policies(registry: &Registry, args: &ReplayArgs) -> anyhow::Result<Option<Vec
                 wrong = true;
                 anstream::eprint!("{}", snippet::render(&policy.name, &policy.text, &problems));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(fail::wrong(error.to_string())),
         }
     }
     Ok((!wrong).then_some(policies))
@@ -101,6 +105,7 @@ fn replay(
     plotted: bool,
 ) -> anyhow::Result<(Replayed, Option<Series>)> {
     let bar = progress(trace.source().bytes_total());
+    let failures = Failures::of(registry);
     let mut lanes: Vec<Lane> = Vec::new();
     let mut series: Option<Series> = None;
     let mut calls = 0;
@@ -109,7 +114,7 @@ fn replay(
         if calls == 0 {
             (first_at, last_at) = (call.at, call.at);
             for (index, policy) in policies.iter().enumerate() {
-                lanes.push(Lane::new(registry, &format!("replay-{index}"), policy, first_at)?);
+                lanes.push(Lane::new(registry, &failures, &format!("replay-{index}"), policy, first_at)?);
             }
             series = plotted.then(|| Series::new(&lanes, first_at)).transpose()?;
         }
@@ -127,7 +132,7 @@ fn replay(
         return Err(wrong(format!("{}: there is no call in the trace", trace.source().name())));
     }
     for lane in &mut lanes {
-        lane.finish()?;
+        lane.finish().with_context(|| trace.source().name().to_owned())?;
     }
     if let Some(series) = &mut series {
         series.finish();

@@ -48,7 +48,7 @@ struct Quantiles {
 /// # Errors
 /// Where it can't be loaded, fails, or an exchange can't be read.
 pub(crate) fn run(args: &ScorerBenchArgs) -> anyhow::Result<ExitCode> {
-    let exchanges = gather(args)?;
+    let (gathered, unanswered) = gather(args)?;
     let config = args.config.as_deref();
     let timed = |cache: CacheDir, fresh: bool| -> anyhow::Result<(Scorer, Duration)> {
         let begun = Instant::now();
@@ -62,13 +62,13 @@ pub(crate) fn run(args: &ScorerBenchArgs) -> anyhow::Result<ExitCode> {
     let (fresh, _) = timed(CacheDir::Default, true)?;
     let report = Report {
         scorer: reused.name().to_string(),
-        exchanges: exchanges.len(),
+        exchanges: gathered.len(),
         calls: args.calls,
-        mean_answer_bytes: mean_bytes(&exchanges),
+        mean_answer_bytes: mean_bytes(&gathered),
         load_cold_us: micros(cold),
         load_cached_us: micros(cached),
-        reused: time(&reused, &exchanges, args.calls)?,
-        fresh: time(&fresh, &exchanges, args.calls)?,
+        reused: time(&reused, &gathered, args.calls)?,
+        fresh: time(&fresh, &gathered, args.calls)?,
         memory_bytes: reused.memory_bytes(),
     };
     if args.json {
@@ -76,18 +76,20 @@ pub(crate) fn run(args: &ScorerBenchArgs) -> anyhow::Result<ExitCode> {
     } else {
         print(&report)?;
     }
+    exchanges::tell_unanswered(unanswered)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn gather(args: &ScorerBenchArgs) -> anyhow::Result<Vec<Exchange>> {
+/// The exchanges, and how many calls before the last of them have no response.
+fn gather(args: &ScorerBenchArgs) -> anyhow::Result<(Vec<Exchange>, u64)> {
     let mut gathered: Vec<Exchange> = Vec::new();
     let mut bytes = 0;
-    exchanges::each(&args.exchange, &mut |_, exchange| {
+    let unanswered = exchanges::each(&args.exchange, &mut |_, exchange| {
         bytes += exchange.answer.bytes.len() + exchange.head.request.bytes.len();
         gathered.push(exchange);
         Ok(gathered.len() < EXCHANGES_MAX && bytes < EXCHANGES_BYTES_MAX)
     })?;
-    Ok(gathered)
+    Ok((gathered, unanswered))
 }
 
 fn mean_bytes(exchanges: &[Exchange]) -> u64 {

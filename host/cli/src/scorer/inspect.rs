@@ -13,7 +13,7 @@ use wit_parser::decoding::{DecodedWasm, decode};
 use crate::args::ScorerInspectArgs;
 use crate::fail::PROBLEMS;
 use crate::output::{self, BAD, BOLD, DIM, GOOD, WARN};
-use crate::scoring::{self, ScorerArg};
+use crate::scoring::ComponentArg;
 
 #[derive(Serialize)]
 struct Report {
@@ -43,13 +43,10 @@ struct Verdict {
 /// # Errors
 /// Where the file can't be read, or the engine can't be set up.
 pub(crate) fn run(args: &ScorerInspectArgs) -> anyhow::Result<ExitCode> {
-    let name = scoring::shown(&args.scorer);
-    let bytes = match &args.scorer {
-        ScorerArg::Builtin(builtin, _) => builtin.bytes().to_vec(),
-        ScorerArg::File(path, _) => fs::read(path).with_context(|| format!("can't read {}", path.display()))?,
-        ScorerArg::Auto | ScorerArg::None => {
-            anyhow::bail!("a component is wanted: text, logprobs, embedding or FILE.wasm")
-        }
+    let name = args.component.to_string();
+    let bytes = match &args.component {
+        ComponentArg::Builtin(builtin) => builtin.bytes().to_vec(),
+        ComponentArg::File(path) => fs::read(path).with_context(|| format!("can't read {}", path.display()))?,
     };
     let engine = Engine::new(CacheDir::Default)?;
     let mut report = describe(name, &bytes);

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ScorerRunArgs) -> anyhow::Result<ExitCode> {
     let scorer = super::load(CacheDir::Default, &args.scorer, args.config.as_deref(), false)?;
     let mut out = anstream::stdout().lock();
     let (mut scored, mut sum, mut abstained, mut failed) = (0_u64, 0.0, 0_u64, 0_u64);
-    exchanges::each(&args.exchange, &mut |line, exchange| {
+    let unanswered = exchanges::each(&args.exchange, &mut |line, exchange| {
         let mut report = Report { line, score: None, abstained: None, failed: None };
         match scorer.score_owned(exchange) {
             ScoreOutcome::Score(score) => {
@@ -70,5 +70,6 @@ pub(crate) fn run(args: &ScorerRunArgs) -> anyhow::Result<ExitCode> {
         let mean = if scored > 0 { format!(", mean {}", number(sum / scored as f64)) } else { String::new() };
         writeln!(out, "{}: {scored} scored{mean}; {abstained} abstained, {failed} failed", scorer.name())?;
     }
+    exchanges::tell_unanswered(unanswered)?;
     Ok(ExitCode::from(if failed > 0 { PROBLEMS } else { 0 }))
 }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::{Breaker, LateScores, Reporter};
+use crate::caught::caught;
 use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time};
 
 /// The right to one call. Settle it when the call has ended. It borrows its breaker, so that busy threads needn't meet to
@@ -240,10 +241,11 @@ impl Drop for Permit<'_> {
         }
         let (outcome, now) = self.ended.take().unwrap_or_else(|| {
             let kind = if self.in_call { OutcomeKind::Error } else { OutcomeKind::Cancelled };
-            (Outcome::new(kind), self.breaker.now())
+            // A clock that panics may be why it is dropped, and a second panic would end the process.
+            (Outcome::new(kind), caught("the clock", || self.breaker.now()).unwrap_or(self.admitted_at))
         });
         // Settling twice is impossible, and nobody is there to hear what became of it.
-        let _ = self.record(Debtor::Reporters, outcome, now);
+        let _ = caught("settling a permit", || self.record(Debtor::Reporters, outcome, now));
     }
 }
 

@@ -82,14 +82,16 @@ impl Engine {
 
     /// Compiles a component, or takes it from the cache. Text in WAT is not taken.
     pub(crate) fn compile(&self, kind: Kind, source_name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-        self.0.cache.get_or_compile(self.wasmtime(kind), bytes).map_err(|error| LoadError::NotAComponent {
-            source_name: source_name.to_owned(),
-            message: if bytes.starts_with(b"\0asm\x01\0\0\0") {
-                "it is a core module; `wasm-tools component new` makes a component of one".to_owned()
-            } else {
-                format!("{error:#}")
-            },
-        })
+        let refused = |message: String| LoadError::NotAComponent { source_name: source_name.to_owned(), message };
+        // Told before the compiler's own message, which shows the bytes that it expected.
+        if !bytes.starts_with(b"\0asm") {
+            return Err(refused("it is not WebAssembly".to_owned()));
+        }
+        if bytes.starts_with(b"\0asm\x01\0\0\0") {
+            return Err(refused("it is a core module; `wasm-tools component new` makes a component of one".to_owned()));
+        }
+        let compiled = self.0.cache.get_or_compile(self.wasmtime(kind), bytes);
+        compiled.map_err(|error| refused(format!("{error:#}")))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Threads that score, and the two queues before them: callers who wait come first, answers that are scored beside the call
-//! after them.
+//! after them, but for one now and then, so that callers who keep coming don't put them off for ever.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,6 +10,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Scorer, ScorerFailure, thread};
 use crate::caught::caught;
+
+/// How many callers' jobs are taken in a row at most while an answer waits that was there before the next caller.
+const CALLERS_IN_A_ROW_MAX: u32 = 8;
 
 /// Something to do with the scorer, or to leave undone, for the reason that it is handed in the scorer's place. It runs in
 /// any case, so that what is owed is always paid.
@@ -45,6 +48,10 @@ struct Shared {
 struct Queues {
     callers: Queue,
     late: Queue,
+    /// What is to be dropped. It comes before all, since it frees what others wait for.
+    discarded: VecDeque<Job>,
+    /// Callers' jobs since the last that nobody waits for.
+    callers_in_a_row: u32,
     closed: bool,
 }
 
@@ -65,9 +72,8 @@ pub(super) struct Place {
 impl Workers {
     /// Starts the threads.
     pub(super) fn start(scorer: &Scorer, threads: usize, callers: Bounds, late: Bounds) -> io::Result<Self> {
-        let queue = |bounds| Queue { jobs: VecDeque::new(), taken: 0, bounds };
-        let queues = Queues { callers: queue(callers), late: queue(late), closed: false };
-        let shared = Arc::new(Shared { scorer: scorer.clone(), queues: Mutex::new(queues), filled: Condvar::new() });
+        let queues = Mutex::new(Queues::new(callers, late));
+        let shared = Arc::new(Shared { scorer: scorer.clone(), queues, filled: Condvar::new() });
         // Where the system gives some threads and not the others, those end when this is dropped.
         let workers = Self(shared);
         for number in 0..threads.max(1) {
@@ -96,12 +102,7 @@ impl Workers {
 
     /// Has something dropped on one of the threads, since it may take its time. Its number is bounded by who holds it.
     pub(super) fn discard(&self, what: impl Send + 'static) {
-        let job: Job = Box::new(move |_| drop(what));
-        let mut queues = self.0.queues.lock();
-        // It frees what others wait for.
-        queues.callers.jobs.push_front((Instant::now(), job));
-        queues.callers.taken += 1;
-        drop(queues);
+        self.0.queues.lock().discarded.push_back(Box::new(move |_| drop(what)));
         self.0.filled.notify_one();
     }
 }
@@ -110,7 +111,10 @@ impl Place {
     /// Puts a job into the place.
     pub(super) fn fill(mut self, job: Job) {
         self.used = true;
-        self.shared.queues.lock().lane(self.lane).jobs.push_back((Instant::now(), job));
+        let mut queues = self.shared.queues.lock();
+        // Read under the lock, so that each queue is in the order of its times.
+        queues.lane(self.lane).jobs.push_back((Instant::now(), job));
+        drop(queues);
         self.shared.filled.notify_one();
     }
 }
@@ -131,6 +135,17 @@ impl Drop for Workers {
 }
 
 impl Queues {
+    fn new(callers: Bounds, late: Bounds) -> Self {
+        let queue = |bounds| Queue { jobs: VecDeque::new(), taken: 0, bounds };
+        Self {
+            callers: queue(callers),
+            late: queue(late),
+            discarded: VecDeque::new(),
+            callers_in_a_row: 0,
+            closed: false,
+        }
+    }
+
     fn lane(&mut self, lane: Lane) -> &mut Queue {
         match lane {
             Lane::Callers => &mut self.callers,
@@ -139,13 +154,49 @@ impl Queues {
     }
 
     /// The next job, and whether it is too late for it.
-    fn next(&mut self) -> Option<(Job, Option<ScorerFailure>)> {
-        let queue = if self.callers.jobs.is_empty() { &mut self.late } else { &mut self.callers };
-        let (queued_at, job) = queue.jobs.pop_front()?;
-        queue.taken -= 1;
-        let wait_max = queue.bounds.wait_max;
-        let late = self.closed || queued_at.elapsed() > wait_max;
-        Some((job, late.then_some(ScorerFailure::Busy(wait_max))))
+    fn next(&mut self, now: Instant) -> Option<(Job, Option<ScorerFailure>)> {
+        if let Some(job) = self.discarded.pop_front() {
+            return Some((job, None));
+        }
+        // An answer that has waited too long costs next to nothing: its score is reported as missing.
+        if (self.closed || self.late.is_overdue(now))
+            && let Some(job) = self.late.pop()
+        {
+            return Some((job, Some(self.late.busy())));
+        }
+        let lane = if self.is_lates_turn() { Lane::Late } else { Lane::Callers };
+        self.callers_in_a_row = if lane == Lane::Late { 0 } else { self.callers_in_a_row.saturating_add(1) };
+        let closed = self.closed;
+        let queue = self.lane(lane);
+        let too_late = (closed || queue.is_overdue(now)).then(|| queue.busy());
+        Some((queue.pop()?, too_late))
+    }
+
+    /// Whether an answer that nobody waits for is next. Before a caller, it is so only if it came before that one as well:
+    /// the end of a stream never overtakes its last piece, for which it would wait on the only thread.
+    fn is_lates_turn(&self) -> bool {
+        match (self.callers.jobs.front(), self.late.jobs.front()) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((caller, _)), Some((late, _))) => self.callers_in_a_row >= CALLERS_IN_A_ROW_MAX && late < caller,
+        }
+    }
+}
+
+impl Queue {
+    /// Whether the job that has waited longest has waited for too long.
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.jobs.front().is_some_and(|(queued_at, _)| now.saturating_duration_since(*queued_at) > self.bounds.wait_max)
+    }
+
+    fn busy(&self) -> ScorerFailure {
+        ScorerFailure::Busy(self.bounds.wait_max)
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let (_, job) = self.jobs.pop_front()?;
+        self.taken -= 1;
+        Some(job)
     }
 }
 
@@ -155,7 +206,7 @@ impl Shared {
         loop {
             let mut queues = self.queues.lock();
             let (job, too_late) = loop {
-                if let Some(next) = queues.next() {
+                if let Some(next) = queues.next(Instant::now()) {
                     break next;
                 }
                 if queues.closed {
@@ -168,3 +219,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
