@@ -26,6 +26,7 @@ use crate::error::{ComponentFailure, Rejected};
 use crate::events::Hub;
 use crate::metrics::{BreakerMeters, Metrics};
 use crate::policy::Policy;
+use crate::text::shortened;
 use crate::types::{CircuitStatus, Event, OperatorState, State, StateChange, Time, span_nanos};
 
 /// What happens to calls while the breaker component fails.
@@ -211,7 +212,7 @@ impl Breaker {
         self.0.change(now, |guest, store, id| guest.call_set_operator_state(store, id, state.to_wit(), now.nanos()))
     }
 
-    /// Opens the circuit for a reason of the caller's own, for `open_for`, or as long as the policy says. An open period
+    /// Opens the circuit for a reason of the caller's own, of which 1,024 bytes are kept, for `open_for`, or as long as the policy says. An open period
     /// is extended, never shortened. `None` where the state stays.
     ///
     /// # Errors
@@ -230,8 +231,8 @@ impl Breaker {
         open_for: Option<Duration>,
         now: Time,
     ) -> Result<Option<StateChange>, ComponentFailure> {
-        let open_for = open_for.map(span_nanos);
-        self.0.change(now, |guest, store, id| guest.call_trip(store, id, reason, open_for, now.nanos()))
+        let (reason, open_for) = (shortened(reason), open_for.map(span_nanos));
+        self.0.change(now, |guest, store, id| guest.call_trip(store, id, &reason, open_for, now.nanos()))
     }
 
     /// The whole state as bytes, for [`Registry::restore`](crate::Registry::restore), in another process perhaps. A host's
@@ -348,7 +349,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.meters.vanished(self.known_state());
         let cell = &mut self.inner.get_mut().cell;
-        self.home.slots.of(cell).unseat(cell);
+        self.home.slots.unseat(cell);
     }
 }
 
@@ -365,6 +366,11 @@ impl Breaker {
         self.0.home.hub.queue(&mut inner.outbox);
         let (bytes, at) = saved.ok().and(inner.cell.saved())?;
         Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
+    }
+
+    /// Gives up its place. It must not be used any more.
+    pub(crate) fn leave(&self) {
+        self.0.home.slots.unseat(&mut self.0.inner.lock().cell);
     }
 
     /// Takes the host's own conditions out of a breaker that retires.

@@ -47,6 +47,7 @@ impl Shared {
             if event.is_some() || seated.cell().unsaved >= every {
                 // The answer stands, even if the component fails at this; what wasn't saved is then lost.
                 if let Err(failure) = seated.save() {
+                    seated.cell().note_unsaved(event.as_ref());
                     return Ok((answer, event, Some(failure)));
                 }
             }
@@ -101,6 +102,10 @@ impl Shared {
     ) -> Result<(), ComponentFailure> {
         let Restored { records_lost, from_snapshot } = restored;
         let known = self.known_state();
+        // That it is open was told, and couldn't be saved.
+        if let Some((reason, open_for)) = seated.cell().unsaved_opening(now) {
+            seated.ask(|guest, store, id| guest.call_trip(store, id, &reason, Some(open_for), now.nanos()))?;
+        }
         // A component that can't say leaves it at what is known.
         if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
             self.note(State::from_wit(status.state), status.trip_count);
