@@ -19,7 +19,7 @@ mod bindings {
     });
 }
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use bindings::exports::softfuse::breaker::breaker as wit;
 use core::cell::RefCell;
 use slab::Slab;
@@ -35,7 +35,8 @@ struct Component;
 /// What the instance holds.
 struct Instance {
     policies: RefCell<Slab<Arc<Policy>>>,
-    breakers: RefCell<Slab<Breaker>>,
+    /// Each in a box: a slab doubles as it grows, and both halves of a million breakers would have to fit for that.
+    breakers: RefCell<Slab<Box<Breaker>>>,
 }
 
 // SAFETY: the target has no threads: an instance is entered by one at a time.
@@ -55,7 +56,7 @@ fn keep<T>(things: &RefCell<Slab<T>>, thing: T, most: u32) -> Result<u32, u32> {
 
 /// Does something with a breaker; none where there is no such breaker.
 fn with<R>(breaker: wit::BreakerId, act: impl FnOnce(&mut Breaker) -> R) -> Option<R> {
-    INSTANCE.breakers.borrow_mut().get_mut(breaker as usize).map(act)
+    INSTANCE.breakers.borrow_mut().get_mut(breaker as usize).map(|breaker| act(breaker))
 }
 
 fn policy(id: wit::PolicyId) -> Option<Arc<Policy>> {
@@ -86,7 +87,7 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::CreateError> {
         let policy = policy(policy_id).ok_or(wit::CreateError::UnknownPolicy)?;
         let breaker = Breaker::new(policy, &name, salt, now);
-        keep(&INSTANCE.breakers, breaker, BREAKERS_MAX).map_err(wit::CreateError::TooMany)
+        keep(&INSTANCE.breakers, Box::new(breaker), BREAKERS_MAX).map_err(wit::CreateError::TooMany)
     }
 
     fn drop_breaker(breaker: wit::BreakerId) {
@@ -173,7 +174,7 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::RestoreError> {
         let policy = policy(policy_id).ok_or(wit::RestoreError::UnknownPolicy)?;
         let breaker = Breaker::restore(policy, &snapshot, now, away).map_err(convert::restore_error)?;
-        keep(&INSTANCE.breakers, breaker, BREAKERS_MAX).map_err(wit::RestoreError::TooMany)
+        keep(&INSTANCE.breakers, Box::new(breaker), BREAKERS_MAX).map_err(wit::RestoreError::TooMany)
     }
 
     fn grant_lease(breaker: wit::BreakerId, now: wit::Nanos) -> Option<wit::Lease> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::RegistryError;
 use crate::policy::Policy;
+use crate::text::shortened;
 use crate::types::{Event, OutcomeKind, Score, Time};
 
 /// One settled call, as a condition sees it.
@@ -28,7 +29,7 @@ pub struct CallRecord {
 /// its place in the windows; those that came too late, and neutral ones, it doesn't see. A probe is judged alone: the
 /// condition is reset before it. If it panics, it counts as not holding, and that is logged and told as an event.
 pub trait Condition: Send + 'static {
-    /// Takes a record. The reason, where the condition holds now.
+    /// Takes a record. The reason, where the condition holds now; 1,024 bytes of it are kept.
     fn record(&mut self, call: &CallRecord) -> Option<String>;
 
     /// Forgets all records: the circuit went half-open, closed, or was reset.
@@ -92,7 +93,7 @@ impl Held {
                 panicked(breaker, name, outbox);
                 None
             });
-            verdicts.push(verdict);
+            verdicts.push(verdict.map(|reason| shortened(&reason).into_owned()));
         }
         verdicts
     }

@@ -202,18 +202,23 @@ pub enum RegistryError {
     },
     /// The component would have no room for the breakers, were all their windows full.
     #[error(
-        "no room for `{name}`: {breakers} breakers with full windows take up to {bytes} bytes of the component's memory, and may \
-         have {bytes_max}; raise `component_memory_bytes_max` or `component_instances`, or have fewer or smaller ones"
+        "no room for `{name}` as one of {breakers} breakers: with full windows it takes up to {bytes} bytes, and they may have \
+         {instance_bytes_max} of each of {instances} instances of the component: alone, {fit} like it fit; raise \
+         `component_memory_bytes_max` or `component_instances`, or have fewer or smaller ones"
     )]
     NoRoom {
         /// The name that was asked for.
         name: Arc<str>,
-        /// The named breakers and this one, or those that a keyed family may have at work.
+        /// The named breakers and this one; or those that a keyed family may have at work, its overflow breaker among them.
         breakers: usize,
-        /// What their windows take when they are full.
+        /// What one takes when its windows are full.
         bytes: u64,
-        /// What they may take in all instances together.
-        bytes_max: u64,
+        /// What breakers may have of an instance, the snapshot of one included.
+        instance_bytes_max: u64,
+        /// How many instances there are.
+        instances: usize,
+        /// How many breakers with this policy there is room for where there are no others.
+        fit: u64,
     },
     /// A keyed family, or a breaker that was to be restored, has a name that is taken.
     #[error("the name `{0}` is taken")]
@@ -247,6 +252,17 @@ pub enum RestoreError {
     /// It was taken under another policy.
     #[error("it was taken under another policy, with the fingerprint {0:016x}")]
     PolicyDiffers(u64),
+    /// It is longer than the snapshot of a breaker with this policy can be.
+    #[error("it has {bytes} bytes, and what `Breaker::snapshot` gives under this policy has at most {max}")]
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The longest that there can be.
+        max: u64,
+    },
+    /// The component failed at it, as it never does at a snapshot that is whole. It was tried apart from all breakers.
+    #[error("{0}; hand in the bytes that `Breaker::snapshot` gave, unchanged")]
+    Failed(ComponentFailure),
     /// Another reason, for people to read.
     #[error("{0}")]
     Other(String),

@@ -37,6 +37,7 @@ mod metrics;
 mod policy;
 mod registry;
 mod scorer;
+mod text;
 #[cfg(feature = "tower")]
 mod tower;
 mod types;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{HOSTS_OWN, TWO_FAILURES, builder, clock, fail};
-use softfuse::{CallRecord, Condition, Conditions, Effect, Keyed, KeyedSettings, Registry, RegistryError, State};
+use softfuse::{
+    Breaker, CallRecord, Condition, Conditions, Effect, Keyed, KeyedSettings, Registry, RegistryError, State,
+};
 
 fn family(live_max: usize, retired_max: usize) -> (Registry, Keyed) {
     let clock = clock();
@@ -108,35 +110,131 @@ fn the_bytes_of_retired_ones_are_bounded_too() {
     assert_eq!((family.live(), family.retired()), (1, 2));
 }
 
-/// What would run out of memory one day is refused at once, with the numbers.
+/// Settles so many calls with a score each.
+fn score(breaker: &Breaker, calls: u32) {
+    for _ in 0..calls {
+        let mut permit = breaker.permit().unwrap();
+        permit.report_quality(0.9).unwrap();
+        assert_eq!(permit.success().effect, Effect::Recorded);
+    }
+}
+
+fn settings(live_max: usize) -> KeyedSettings {
+    KeyedSettings { live_max, ..KeyedSettings::default() }
+}
+
+/// No instance of the component has failed.
+fn assert_sound(registry: &Registry) {
+    let metrics = registry.metrics_text();
+    assert!(metrics.contains("softfuse_component_restarts_total 0"), "{metrics}");
+    assert!(!metrics.contains("softfuse_component_failures_total{"), "{metrics}");
+}
+
+/// What would run out of memory one day is refused at once, with the numbers; what is not refused has room for all of its
+/// samples, for every snapshot on the way, and for the trips.
 #[test]
 fn breakers_for_which_there_is_no_room_are_refused() {
+    const WINDOW: u32 = 20_000;
     let clock = clock();
-    let registry = builder(&clock).component_memory_bytes_max(16 << 20).component_instances(2).build().unwrap();
-    let large = "trip_on = { quality_below = { threshold = 0.7, window = 100_000 } }";
+    // Snapshots after every 256 records, as by default.
+    let registry = builder(&clock).component_memory_bytes_max(4 << 20).component_instances(2).build().unwrap();
+    let large = "trip_on = { any_of = [{ quality_below = { threshold = 0.7, window = 20_000 } }, { consecutive_failures = 2 }] }";
     let policy = registry.policy("large", large).unwrap();
     let each = policy.info().breaker_bytes;
-    assert!((800_000..810_000).contains(&each), "{each}");
-    let settings = |live_max| KeyedSettings { live_max, ..KeyedSettings::default() };
-    match registry.keyed("tenant", &policy, settings(100)) {
-        Err(error @ RegistryError::NoRoom { breakers: 101, bytes_max: 29_360_128, .. }) => {
+    assert!((160_000..165_000).contains(&each), "{each}");
+    let fits = match registry.keyed("tenant", &policy, settings(100)) {
+        Err(error @ RegistryError::NoRoom { breakers: 101, bytes, instances: 2, fit, .. }) => {
+            assert!((each..each + 1_000).contains(&bytes), "{bytes}");
             let text = error.to_string();
-            assert!(text.contains(&(101 * each).to_string()) && text.contains("component_memory_bytes_max"), "{text}");
+            assert!(text.contains(&bytes.to_string()) && text.contains("component_memory_bytes_max"), "{text}");
+            usize::try_from(fit).unwrap()
         }
         other => panic!("{other:?}"),
+    };
+    assert!((20..30).contains(&fits), "{fits}");
+    // Its overflow breaker is one of them.
+    assert!(matches!(registry.keyed("tenant", &policy, settings(fits)), Err(RegistryError::NoRoom { .. })));
+    let family = registry.keyed("tenant", &policy, settings(fits - 1)).unwrap();
+    score(family.overflow(), WINDOW);
+    for key in 0..fits - 1 {
+        score(&family.get(&key.to_string()).unwrap(), WINDOW);
     }
-    // As many as there is room for, with their windows filled.
-    let family = registry.keyed("tenant", &policy, settings(35)).unwrap();
-    for key in 0..35 {
-        let breaker = family.get(&key.to_string()).unwrap();
-        assert_eq!(breaker.permit().unwrap().success().effect, Effect::Recorded);
+    for (_, breaker) in family.list() {
+        assert_eq!(breaker.status().unwrap().conditions[0].filled, WINDOW);
+        fail(&breaker);
+        fail(&breaker);
+        assert_eq!(breaker.state(), State::Open);
     }
-    assert_eq!(family.live(), 35);
+    assert_eq!(family.live(), fits - 1);
+    // Retired and back, in the room of the one that leaves.
+    family.get("0").unwrap().reset().unwrap();
+    assert_eq!(&**family.get("more").unwrap().name(), "tenant/more");
+    assert_sound(&registry);
     // The named ones have as much again, and a family takes nothing of it.
-    for number in 0..36 {
+    for number in 0..fits {
         registry.breaker(&number.to_string(), &policy).unwrap();
     }
-    assert!(matches!(registry.breaker("more", &policy), Err(RegistryError::NoRoom { breakers: 38, .. })));
+    match registry.breaker("more", &policy) {
+        Err(RegistryError::NoRoom { breakers, .. }) => assert_eq!(breakers, fits + 1),
+        other => panic!("{other:?}"),
+    }
+    // Whose place is free again when nobody holds it.
+    registry.remove("0");
+    registry.breaker("more", &policy).unwrap();
+}
+
+/// A breaker sits in one instance, whole: what is left over in several is room for none.
+#[test]
+fn what_is_left_in_several_instances_is_not_added_up() {
+    let registry = builder(&clock()).component_memory_bytes_max(16 << 20).component_instances(2).build().unwrap();
+    let condition = "{ quality_below = { threshold = 0.7, window = 100_000 } }";
+    let policy = registry.policy("vast", &format!("trip_on = {{ all_of = [{}] }}", [condition; 7].join(", "))).unwrap();
+    assert!((5_600_000..5_700_000).contains(&policy.info().breaker_bytes));
+    // Two and a half in each, less what an instance needs beside them: four and the overflow breaker don't fit.
+    match registry.keyed("tenant", &policy, settings(4)) {
+        Err(RegistryError::NoRoom { breakers: 5, fit: 2, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    registry.keyed("tenant", &policy, settings(1)).unwrap();
+    // Placed where there is room, not blindly in turn.
+    let small =
+        registry.policy("small", "trip_on = { quality_below = { threshold = 0.7, window = 100_000 } }").unwrap();
+    let first = registry.breaker("first", &small).unwrap();
+    registry.breaker("second", &policy).unwrap();
+    drop(first);
+    registry.remove("first");
+    registry.breaker("third", &small).unwrap();
+    // In turn, it would come beside the second.
+    registry.breaker("fourth", &policy).unwrap();
+    registry.breaker("fifth", &policy).unwrap_err();
+}
+
+/// Many tiny breakers cost more than their windows: the table of them, the allocator, what trips leave.
+#[test]
+fn tiny_breakers_are_counted_with_all_that_they_cost() {
+    let text =
+        "trip_on = { any_of = [{ quality_below = { threshold = 0.7, window = 20 } }, { consecutive_failures = 2 }] }";
+    let registry = builder(&clock()).component_memory_bytes_max(512 << 20).component_instances(2).build().unwrap();
+    let policy = registry.policy("tiny", "trip_on = { quality_below = { threshold = 0.7, window = 20 } }").unwrap();
+    registry.keyed("million", &policy, settings(1_000_000)).unwrap();
+    let small = builder(&clock()).component_memory_bytes_max(4 << 20).component_instances(2).build().unwrap();
+    let policy = small.policy("tiny", text).unwrap();
+    let fits = match small.keyed("tenant", &policy, settings(1_000_000)) {
+        Err(RegistryError::NoRoom { fit, .. }) => usize::try_from(fit).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    println!("{fits} breakers of {} bytes", policy.info().breaker_bytes);
+    let family = small.keyed("tenant", &policy, settings(fits - 1)).unwrap();
+    for key in 0..fits - 1 {
+        score(&family.get(&key.to_string()).unwrap(), 20);
+    }
+    for (_, breaker) in family.list() {
+        fail(&breaker);
+        fail(&breaker);
+        assert_eq!(breaker.state(), State::Open);
+    }
+    assert_eq!(family.live(), fits - 1);
+    assert_sound(&small);
 }
 
 /// Users' code runs without the locks: it may use the registry and the family.

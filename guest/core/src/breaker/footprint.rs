@@ -11,8 +11,8 @@ impl Policy {
     /// own needs, come on top.
     pub fn breaker_bytes(&self) -> u64 {
         let leaves = self.leaves.iter().map(|leaf| {
-            let window =
-                leaf.condition.window().map_or(0, |window| window.extent.heap_bytes(leaf.condition.keeps_values()));
+            let (values, hits) = (leaf.condition.keeps_values(), !leaf.condition.is_quality());
+            let window = leaf.condition.window().map_or(0, |window| window.extent.heap_bytes(values, hits));
             size_of::<LeafState>() as u64 + window
         });
         // A ring that doubles as it grows.
@@ -39,6 +39,9 @@ mod tests {
         assert!((800_000..801_000).contains(&scores), "{scores}");
         let hits = bytes("trip_on = { error_rate_above = { rate = 0.5, window = 100_000 } }");
         assert!((12_500..14_000).contains(&hits), "{hits}");
+        // Each latency, and a bit for whether it is above the threshold.
+        let latencies = bytes("trip_on = { latency_above = { threshold_ms = 1, window = 100_000 } }");
+        assert_eq!(latencies, scores + 100_000u64.div_ceil(64) * 8);
         let slices = "trip_on = { error_rate_above = { rate = 0.5, window = \"60s\", slices = 1000 } }";
         assert!(bytes(slices) > 20_000, "{}", bytes(slices));
     }

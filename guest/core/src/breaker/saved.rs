@@ -3,6 +3,9 @@
 //!
 //! The format: `SFBK`, a version byte, then postcard (varints, little-endian floats) with a CRC-32 at its end. Sums of
 //! windows by count are computed anew; all else is checked, so that no snapshot makes a breaker that can't recover.
+//!
+//! Windows are written as they lie and read one by one into their places, so that beside a breaker its encoding is all
+//! that a snapshot or a restore takes: an instance that is full of breakers must be able to save them still.
 
 use super::half_open::{HalfOpen, Owed, Probe, Scores};
 use super::{Breaker, FailureReport, History, Phase, TRANSITIONS_MAX, Totals, Transition};
@@ -13,8 +16,10 @@ use crate::outcome::OutcomeKind;
 use crate::policy::Policy;
 use crate::score::{Score, UNITS_MAX};
 use crate::time::{Instant, Nanos};
-use crate::window::saved::SavedLeaf;
+use crate::window::saved::{ReadLeaf, Seq, WrittenLeaf};
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::mem::size_of;
+use postcard::{Deserializer, de_flavors::Slice, ser_flavors::Flavor};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: [u8; 4] = *b"SFBK";
@@ -39,43 +44,23 @@ pub enum RestoreError {
 /// An instant, as nanoseconds after the snapshot was taken; mostly negative.
 type Offset = i64;
 
+/// What comes before the leaves. What differs between writing and reading is a parameter here and below: what is written
+/// is borrowed.
 #[derive(Serialize, Deserialize)]
-enum SavedPhase {
-    Closed,
-    Open { until: Offset },
-    HalfOpen { live: Vec<SavedProbe>, passed: Vec<u32>, last: u32, scores: Scores },
-    ForcedOpen,
-    Disabled,
-    MetricsOnly,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedProbe {
-    number: u32,
-    deadline: Offset,
-    score: Option<i64>,
-    owed: Option<Owed>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedTransition {
-    at: Offset,
-    old: State,
-    new: State,
-    text: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
+struct Head<P> {
     fingerprint: u64,
     jitter_seed: u64,
     latest: Offset,
-    phase: SavedPhase,
+    phase: P,
     since: Offset,
     generation: u32,
     origin: Option<Offset>,
-    leaves: Vec<SavedLeaf>,
-    load: Option<Vec<Offset>>,
+}
+
+/// What comes after the leaves.
+#[derive(Serialize, Deserialize)]
+struct Tail<L, R, T> {
+    load: Option<L>,
     hint_until: Option<Offset>,
     trip_count: u64,
     reopen_count: u32,
@@ -83,46 +68,125 @@ struct Saved {
     last_failure: Option<(Offset, OutcomeKind)>,
     consecutive_failures: u32,
     consecutive_successes: u32,
-    last_trip: Option<(Offset, TripReason)>,
-    transitions: Vec<SavedTransition>,
+    last_trip: Option<(Offset, R)>,
+    transitions: T,
+}
+
+#[derive(Serialize, Deserialize)]
+enum SavedPhase<L, N> {
+    Closed,
+    Open { until: Offset },
+    HalfOpen { live: L, passed: N, last: u32, scores: Scores },
+    ForcedOpen,
+    Disabled,
+    MetricsOnly,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedProbe<O> {
+    number: u32,
+    deadline: Offset,
+    score: Option<i64>,
+    owed: Option<O>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedTransition<T> {
+    at: Offset,
+    old: State,
+    new: State,
+    text: T,
+}
+
+type ReadPhase = SavedPhase<Vec<SavedProbe<Owed>>, Vec<u32>>;
+type ReadTail = Tail<Vec<Offset>, TripReason, Vec<SavedTransition<String>>>;
+
+/// Counts what is written, and keeps it where there is room for it: written twice, it needs no more than it takes.
+struct Encoding {
+    len: usize,
+    room: Option<Vec<u8>>,
+}
+
+impl Flavor for Encoding {
+    type Output = Self;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.len += 1;
+        if let Some(room) = &mut self.room {
+            room.push(byte);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Self> {
+        Ok(self)
+    }
+}
+
+/// The header, what is encoded, and its checksum, in one allocation of just that length.
+fn encode(saved: &impl Serialize) -> Vec<u8> {
+    const HEADER_BYTES: usize = MAGIC.len() + 1;
+    const CHECKSUM_BYTES: usize = size_of::<u32>();
+    // Writing these types into memory can't fail; nothing but a header would be refused by `restore`.
+    let counted = postcard::serialize_with_flavor(saved, Encoding { len: 0, room: None });
+    let len = counted.map_or(0, |counted| counted.len);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + len + CHECKSUM_BYTES);
+    bytes.extend(MAGIC);
+    bytes.push(VERSION);
+    let written = postcard::serialize_with_flavor(saved, Encoding { len: 0, room: Some(bytes) });
+    let mut bytes = written.ok().and_then(|written| written.room).unwrap_or_default();
+    let checksum = CRC.checksum(bytes.get(HEADER_BYTES..).unwrap_or_default());
+    bytes.extend(checksum.to_le_bytes());
+    bytes
 }
 
 fn corrupt(place: &str, expected: &str) -> RestoreError {
     RestoreError::Corrupt(format!("{place}: expected {expected}"))
 }
 
-/// The magic, the version and the body of a snapshot's bytes.
+/// What a snapshot's bytes hold between their version and their checksum, which are right.
 fn body(bytes: &[u8]) -> Result<&[u8], RestoreError> {
     let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NotASnapshot)?;
-    match rest.split_first() {
-        Some((&VERSION, body)) => Ok(body),
-        Some((version, _)) => Err(RestoreError::UnknownVersion(u32::from(*version))),
-        None => Err(corrupt("byte 4", "the version of the format")),
+    let rest = match rest.split_first() {
+        Some((&VERSION, rest)) => rest,
+        Some((version, _)) => return Err(RestoreError::UnknownVersion(u32::from(*version))),
+        None => return Err(corrupt("byte 4", "the version of the format")),
+    };
+    match rest.split_last_chunk() {
+        Some((body, checksum)) if CRC.checksum(body) == u32::from_le_bytes(*checksum) => Ok(body),
+        _ => Err(corrupt("the bytes after the version", "their CRC-32 at the end")),
     }
+}
+
+/// Reads the next part of the body.
+fn read<'a, T: Deserialize<'a>>(body: &mut Deserializer<'a, Slice<'a>>, place: &str) -> Result<T, RestoreError> {
+    T::deserialize(body).map_err(|error| corrupt(place, &format!("postcard of this version ({error})")))
 }
 
 impl Breaker {
     /// The whole state as bytes. It changes nothing.
     pub fn snapshot(&self, now: Nanos) -> Vec<u8> {
         let now = self.peek(now);
-        let ago = |at: Instant| at.offset_from(now);
-        let history = self.history.as_deref();
-        let saved = Saved {
+        let ago = move |at: Instant| at.offset_from(now);
+        let head = Head {
             fingerprint: self.policy.fingerprint,
             jitter_seed: self.jitter_seed,
             latest: ago(self.latest),
-            phase: self.saved_phase(&ago),
+            phase: self.saved_phase(ago),
             since: ago(self.since),
             generation: self.generation,
             origin: self.tree.origin.map(ago),
-            leaves: self
-                .policy
-                .leaves
-                .iter()
-                .zip(&self.tree.states)
-                .map(|(l, s)| SavedLeaf::of(&l.condition, s))
-                .collect(),
-            load: self.load.as_ref().map(|load| load.settled.iter().map(|at| ago(*at)).collect()),
+        };
+        let leaves = self.policy.leaves.iter().zip(&self.tree.states);
+        let leaves = Seq(leaves.map(|(leaf, state)| WrittenLeaf { condition: &leaf.condition, state }));
+        let history = self.history.as_deref();
+        let transition = |t| -> SavedTransition<&str> {
+            let t: &Transition = t;
+            SavedTransition { at: ago(t.at), old: t.old, new: t.new, text: &t.text }
+        };
+        let transitions = history.map(|history| history.transitions.iter()).unwrap_or_default();
+        let tail = Tail {
+            load: self.load.as_ref().map(|load| Seq(load.settled.iter().map(|at| ago(*at)))),
             hint_until: self.hint_until.map(ago),
             trip_count: self.trip_count,
             reopen_count: self.reopen_count,
@@ -130,38 +194,24 @@ impl Breaker {
             last_failure: self.last_failure.map(|failure| (ago(failure.at), failure.kind)),
             consecutive_failures: self.consecutive_failures,
             consecutive_successes: self.consecutive_successes,
-            last_trip: history
-                .and_then(|history| history.last_trip.as_ref())
-                .map(|(at, reason)| (ago(*at), (**reason).clone())),
-            transitions: history.map_or_else(Vec::new, |history| {
-                let saved =
-                    |t: &Transition| SavedTransition { at: ago(t.at), old: t.old, new: t.new, text: t.text.clone() };
-                history.transitions.iter().map(saved).collect()
-            }),
+            last_trip: history.and_then(|history| history.last_trip.as_ref()).map(|(at, reason)| (ago(*at), &**reason)),
+            transitions: Seq(transitions.map(transition)),
         };
-        let mut bytes = MAGIC.to_vec();
-        bytes.push(VERSION);
-        // Writing these types into a growing vector can't fail; an empty body would be refused by `restore`.
-        bytes.extend(postcard::to_allocvec_crc32(&saved, CRC.digest()).unwrap_or_default());
-        bytes
+        encode(&(head, leaves, tail))
     }
 
-    fn saved_phase(&self, ago: &impl Fn(Instant) -> Offset) -> SavedPhase {
+    fn saved_phase(&self, ago: impl Fn(Instant) -> Offset + Clone) -> SavedPhase<impl Serialize, &[u32]> {
         match &self.phase {
             Phase::Closed => SavedPhase::Closed,
             Phase::Open { until } => SavedPhase::Open { until: ago(*until) },
             Phase::HalfOpen(half_open) => SavedPhase::HalfOpen {
-                live: half_open
-                    .live
-                    .iter()
-                    .map(|probe| SavedProbe {
-                        number: probe.number,
-                        deadline: ago(probe.deadline),
-                        score: probe.score.map(Score::units),
-                        owed: probe.owed.clone(),
-                    })
-                    .collect(),
-                passed: half_open.passed.clone(),
+                live: Seq(half_open.live.iter().map(move |probe| SavedProbe {
+                    number: probe.number,
+                    deadline: ago(probe.deadline),
+                    score: probe.score.map(Score::units),
+                    owed: probe.owed.as_ref(),
+                })),
+                passed: &half_open.passed,
                 last: half_open.last,
                 scores: half_open.scores,
             },
@@ -182,18 +232,22 @@ impl Breaker {
                 &format!("at most {SNAPSHOT_BYTES_MAX} bytes, found {}", snapshot.len()),
             ));
         }
-        let saved: Saved = postcard::from_bytes_crc32(body(snapshot)?, CRC.digest())
-            .map_err(|error| corrupt("the bytes after the version", &format!("postcard with a CRC-32 ({error})")))?;
-        if saved.fingerprint != policy.fingerprint {
-            return Err(RestoreError::PolicyDiffers(saved.fingerprint));
+        let mut body = Deserializer::from_bytes(body(snapshot)?);
+        let head: Head<ReadPhase> = read(&mut body, "the state")?;
+        if head.fingerprint != policy.fingerprint {
+            return Err(RestoreError::PolicyDiffers(head.fingerprint));
         }
-        saved.check_times(&policy)?;
+        let lived = head.origin.map(|origin| head.latest.abs_diff(origin));
+        let states = restore_leaves(&policy, &mut body, lived)?;
+        let tail: ReadTail = read(&mut body, "what follows the conditions")?;
+        if !body.finalize().is_ok_and(<[u8]>::is_empty) {
+            return Err(corrupt("the bytes before the checksum", "the end of the state"));
+        }
+        check_times(&head, &tail, &policy)?;
         let taken = Instant::from_host(now).minus(away);
         let at = |offset: Offset| taken.offset(offset);
-        let phase = restore_phase(&policy, saved.phase, saved.latest, &at)?;
-        let lived = saved.origin.map(|origin| saved.latest.abs_diff(origin));
-        let states = restore_leaves(&policy, saved.leaves, lived)?;
-        let load = match (saved.load, policy.adaptive.first()) {
+        let phase = restore_phase(&policy, head.phase, head.latest, &at)?;
+        let load = match (tail.load, policy.adaptive.first()) {
             (None, None) => None,
             (Some(settled), Some(tier)) if settled.len() <= tier.calls_per_minute_above as usize + 1 => {
                 if !settled.is_sorted() {
@@ -203,32 +257,32 @@ impl Breaker {
             }
             _ => return Err(corrupt("the settled calls of the last minute", "as many as the policy's tiers ask for")),
         };
-        if saved.transitions.len() > TRANSITIONS_MAX {
+        if tail.transitions.len() > TRANSITIONS_MAX {
             return Err(corrupt("the transitions", "at most 16"));
         }
         let transition =
-            |t: SavedTransition| Transition { at: at(t.at), old: t.old, new: t.new, text: bounded(t.text) };
+            |t: SavedTransition<String>| Transition { at: at(t.at), old: t.old, new: t.new, text: bounded(t.text) };
         let history = History {
-            last_trip: saved.last_trip.map(|(offset, reason)| (at(offset), Arc::new(reason))),
-            transitions: saved.transitions.into_iter().map(transition).collect(),
+            last_trip: tail.last_trip.map(|(offset, reason)| (at(offset), Arc::new(reason))),
+            transitions: tail.transitions.into_iter().map(transition).collect(),
         };
         let blank = history.last_trip.is_none() && history.transitions.is_empty();
         Ok(Self {
             policy,
-            jitter_seed: saved.jitter_seed,
-            latest: at(saved.latest),
+            jitter_seed: head.jitter_seed,
+            latest: at(head.latest),
             phase,
-            since: at(saved.since),
-            generation: saved.generation,
-            tree: Tree { states, origin: saved.origin.map(at) },
+            since: at(head.since),
+            generation: head.generation,
+            tree: Tree { states, origin: head.origin.map(at) },
             load,
-            hint_until: saved.hint_until.map(at),
-            trip_count: saved.trip_count,
-            reopen_count: saved.reopen_count,
-            totals: saved.totals,
-            last_failure: saved.last_failure.map(|(offset, kind)| FailureReport { at: at(offset), kind }),
-            consecutive_failures: saved.consecutive_failures,
-            consecutive_successes: saved.consecutive_successes,
+            hint_until: tail.hint_until.map(at),
+            trip_count: tail.trip_count,
+            reopen_count: tail.reopen_count,
+            totals: tail.totals,
+            last_failure: tail.last_failure.map(|(offset, kind)| FailureReport { at: at(offset), kind }),
+            consecutive_failures: tail.consecutive_failures,
+            consecutive_successes: tail.consecutive_successes,
             history: (!blank).then(|| Box::new(history)),
         })
     }
@@ -237,43 +291,43 @@ impl Breaker {
 /// The CRC that gzip and Ethernet use.
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
-impl Saved {
-    /// Nothing may have happened after the latest time seen, and nothing be due later than the policy allows: time that
-    /// is ahead of its clock would stand still.
-    fn check_times(&self, policy: &Policy) -> Result<(), RestoreError> {
-        let past = [Some(self.since), self.origin, self.last_failure.map(|(at, _)| at)].into_iter().flatten();
-        let past = past.chain(self.last_trip.as_ref().map(|(at, _)| *at));
-        let mut past = past.chain(self.load.iter().flatten().copied()).chain(self.transitions.iter().map(|t| t.at));
-        if self.latest > 0 || past.any(|at| at > self.latest) {
-            return Err(corrupt("the times", "none later than the latest seen, and that not later than the snapshot"));
-        }
-        let hint_max = self.latest.saturating_add_unsigned(policy.retry_after_max);
-        if self.hint_until.is_some_and(|until| until > hint_max) {
-            return Err(corrupt("the Retry-After", "no more than the policy's `retry_after_max`"));
-        }
-        Ok(())
+/// Nothing may have happened after the latest time seen, and nothing be due later than the policy allows: time that is
+/// ahead of its clock would stand still.
+fn check_times(head: &Head<ReadPhase>, tail: &ReadTail, policy: &Policy) -> Result<(), RestoreError> {
+    let past = [Some(head.since), head.origin, tail.last_failure.map(|(at, _)| at)].into_iter().flatten();
+    let past = past.chain(tail.last_trip.as_ref().map(|(at, _)| *at));
+    let mut past = past.chain(tail.load.iter().flatten().copied()).chain(tail.transitions.iter().map(|t| t.at));
+    if head.latest > 0 || past.any(|at| at > head.latest) {
+        return Err(corrupt("the times", "none later than the latest seen, and that not later than the snapshot"));
     }
+    let hint_max = head.latest.saturating_add_unsigned(policy.retry_after_max);
+    if tail.hint_until.is_some_and(|until| until > hint_max) {
+        return Err(corrupt("the Retry-After", "no more than the policy's `retry_after_max`"));
+    }
+    Ok(())
 }
 
-/// `lived` is how long the windows have been in use.
-fn restore_leaves(
+/// Reads the leaves' samples, each into its place. `lived` is how long the windows have been in use.
+fn restore_leaves<'a>(
     policy: &Policy,
-    saved: Vec<SavedLeaf>,
+    body: &mut Deserializer<'a, Slice<'a>>,
     lived: Option<Nanos>,
 ) -> Result<Box<[crate::condition::LeafState]>, RestoreError> {
-    if saved.len() != policy.leaves.len() {
-        return Err(corrupt("the conditions", &format!("{}, found {}", policy.leaves.len(), saved.len())));
+    let (count, found) = (policy.leaves.len(), read::<u32>(body, "the number of conditions")?);
+    if found as usize != count {
+        return Err(corrupt("the conditions", &format!("{count}, found {found}")));
     }
-    let restored =
-        policy.leaves.iter().zip(saved).map(|(leaf, saved)| {
-            saved.restore(&leaf.condition, lived).map_err(|expected| corrupt(&leaf.path, expected))
-        });
-    restored.collect()
+    let mut states = Vec::with_capacity(count);
+    for leaf in &policy.leaves {
+        let saved: ReadLeaf<'_> = read(body, &leaf.path)?;
+        states.push(saved.restore(&leaf.condition, lived).map_err(|expected| corrupt(&leaf.path, expected))?);
+    }
+    Ok(states.into())
 }
 
 fn restore_phase(
     policy: &Policy,
-    saved: SavedPhase,
+    saved: ReadPhase,
     latest: Offset,
     at: &impl Fn(Offset) -> Instant,
 ) -> Result<Phase, RestoreError> {
@@ -316,7 +370,7 @@ fn restore_phase(
     if scores.sum.unsigned_abs() > u128::from(scores.count) * u128::from(UNITS_MAX.unsigned_abs()) {
         return Err(corrupt("the probes' scores", "a sum within the range of their count"));
     }
-    let probe = |probe: SavedProbe| {
+    let probe = |probe: SavedProbe<Owed>| {
         let score = match probe.score {
             Some(units) => {
                 Some(Score::from_units(units).ok_or_else(|| corrupt("a probe's score", "10^15 units at most"))?)

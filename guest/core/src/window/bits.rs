@@ -59,10 +59,13 @@ impl BitRing {
         self.hits
     }
 
-    /// The samples, oldest first.
-    pub(crate) fn iter(&self, capacity: u32) -> impl Iterator<Item = bool> + '_ {
+    /// The samples, oldest first, eight a byte, the first in the lowest bit; the last byte's unused bits are 0.
+    pub(crate) fn bytes(&self, capacity: u32) -> impl ExactSizeIterator<Item = u8> + Clone + '_ {
         let oldest = if self.count == capacity { self.next } else { 0 };
-        (0..self.count).map(move |i| self.get((oldest + i) % capacity))
+        let hit = move |i: u32| u8::from(self.get((oldest + i) % capacity));
+        let byte =
+            move |byte: u32| (byte * 8..self.count.min(byte * 8 + 8)).fold(0, |bits, i| bits | hit(i) << (i % 8));
+        (0..self.count.div_ceil(8)).map(byte)
     }
 
     fn get(&self, place: u32) -> bool {

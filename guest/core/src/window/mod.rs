@@ -28,10 +28,11 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
-    /// Bytes that its samples take beside their ring when it is full; `values` says whether more than hits matters.
-    pub(crate) fn heap_bytes(self, values: bool) -> u64 {
+    /// Bytes that its samples take beside their ring when it is full; `values` says whether more than hits matters, `hits`
+    /// whether hits do.
+    pub(crate) fn heap_bytes(self, values: bool, hits: bool) -> u64 {
         match self {
-            Self::Count(capacity) if values => u64::from(capacity) * size_of::<i64>() as u64,
+            Self::Count(capacity) if values => values::heap_bytes(capacity, hits),
             Self::Count(capacity) => bits::heap_bytes(capacity),
             Self::Span { slices, .. } => u64::from(slices) * size_of::<Slice>() as u64,
         }

@@ -1,59 +1,93 @@
 //! A leaf's state in a snapshot: its samples alone. Counts and sums are computed anew.
 
-use super::{BitRing, Extent, Sample, Samples, Slice, SliceRing, ValueRing};
+use super::{BitRing, Extent, Samples, Slice, SliceRing, ValueRing};
 use crate::condition::{Condition, LeafState};
 use crate::event::bounded;
 use crate::score::{Score, UNITS_MAX};
 use crate::time::Nanos;
-use alloc::{string::ToString, vec::Vec};
-use serde::{Deserialize, Serialize};
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// The samples of a leaf, oldest first.
+/// The samples of a leaf, oldest first. What differs between writing and reading is a parameter.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum SavedLeaf {
+pub(crate) enum SavedLeaf<B, V, S, T> {
     /// Hits, eight a byte.
     Bits {
         count: u32,
-        hits: Vec<u8>,
+        hits: B,
     },
-    Values(Vec<i64>),
+    Values(V),
     Slices {
         index: u64,
         /// The slices that aren't empty, by place.
-        slices: Vec<(u32, Slice)>,
+        slices: S,
     },
     Streak(u32),
-    Verdict(Option<alloc::string::String>),
+    Verdict(Option<T>),
 }
 
-impl SavedLeaf {
-    pub(crate) fn of(condition: &Condition, state: &LeafState) -> Self {
-        match state {
-            LeafState::Streak(streak) => Self::Streak(*streak),
-            LeafState::Verdict(verdict) => Self::Verdict(verdict.as_deref().map(ToString::to_string)),
-            LeafState::Window(Samples::Values(ring)) => Self::Values(ring.iter().collect()),
+/// A leaf's samples, as they are read.
+pub(crate) type ReadLeaf<'a> = SavedLeaf<&'a [u8], Vec<i64>, Vec<(u32, Slice)>, String>;
+
+/// What an iterator gives, as a sequence: nothing is collected for it.
+pub(crate) struct Seq<I>(pub(crate) I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Seq<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
+}
+
+/// The slices that aren't empty, by place.
+struct Filled<'a>(&'a [Slice]);
+
+impl Serialize for Filled<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq;
+        // At most SLICES_MAX.
+        let filled = || self.0.iter().enumerate().filter(|(_, slice)| **slice != Slice::EMPTY);
+        let mut sequence = serializer.serialize_seq(Some(filled().count()))?;
+        for (place, slice) in filled() {
+            sequence.serialize_element(&(place as u32, slice))?;
+        }
+        sequence.end()
+    }
+}
+
+/// A leaf whose samples are written.
+#[derive(Clone, Copy)]
+pub(crate) struct WrittenLeaf<'a> {
+    pub(crate) condition: &'a Condition,
+    pub(crate) state: &'a LeafState,
+}
+
+impl Serialize for WrittenLeaf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.state {
+            LeafState::Streak(streak) => SavedLeaf::<(), (), (), ()>::Streak(*streak).serialize(serializer),
+            LeafState::Verdict(verdict) => {
+                SavedLeaf::<(), (), (), _>::Verdict(verdict.as_deref()).serialize(serializer)
+            }
+            LeafState::Window(Samples::Values(ring)) => {
+                SavedLeaf::<(), _, (), ()>::Values(Seq(ring.iter())).serialize(serializer)
+            }
             LeafState::Window(Samples::Slices(ring)) => {
-                // At most SLICES_MAX.
-                let places = ring.slices().iter().enumerate().map(|(place, slice)| (place as u32, *slice));
-                Self::Slices {
-                    index: ring.index(),
-                    slices: places.filter(|(_, slice)| *slice != Slice::EMPTY).collect(),
-                }
+                let slices = Filled(ring.slices());
+                SavedLeaf::<(), (), _, ()>::Slices { index: ring.index(), slices }.serialize(serializer)
             }
             LeafState::Window(Samples::Bits(ring)) => {
-                let capacity = match condition.window().map(|window| window.extent) {
+                let capacity = match self.condition.window().map(|window| window.extent) {
                     Some(Extent::Count(capacity)) => capacity,
                     _ => 0,
                 };
-                let mut hits = alloc::vec![0u8; ring.count().div_ceil(8) as usize];
-                for (place, hit) in ring.iter(capacity).enumerate() {
-                    hits[place / 8] |= u8::from(hit) << (place % 8);
-                }
-                Self::Bits { count: ring.count(), hits }
+                let hits = Seq(ring.bytes(capacity));
+                SavedLeaf::<_, (), (), ()>::Bits { count: ring.count(), hits }.serialize(serializer)
             }
         }
     }
+}
 
+impl ReadLeaf<'_> {
     /// The state again; on damage, what was expected. `lived` is the time since the windows' first record.
     pub(crate) fn restore(self, condition: &Condition, lived: Option<Nanos>) -> Result<LeafState, &'static str> {
         let mut fresh = LeafState::new(condition);
@@ -66,7 +100,7 @@ impl SavedLeaf {
                 restore_values(ring, condition, capacity, values)?;
             }
             (Self::Bits { count, hits }, LeafState::Window(Samples::Bits(ring)), Some(Extent::Count(capacity))) => {
-                restore_bits(ring, capacity, count, &hits)?;
+                restore_bits(ring, capacity, count, hits)?;
             }
             (
                 Self::Slices { index, slices },
@@ -92,18 +126,13 @@ fn restore_values(
     if values.len() > capacity as usize {
         return Err("no more samples than the window holds");
     }
-    for value in values {
-        let hit = match condition {
-            Condition::LatencyAbove { threshold, .. } => {
-                u64::try_from(value).map_err(|_| "latencies that aren't negative")? > *threshold
-            }
-            _ => {
-                Score::from_units(value).ok_or("scores of at most 10^15 units")?;
-                false
-            }
-        };
-        ring.push(capacity, Sample { value, hit });
-    }
+    let is_hit = |value: i64| match condition {
+        Condition::LatencyAbove { threshold, .. } => {
+            u64::try_from(value).map(|nanos| nanos > *threshold).map_err(|_| "latencies that aren't negative")
+        }
+        _ => Score::from_units(value).map(|_| false).ok_or("scores of at most 10^15 units"),
+    };
+    *ring = ValueRing::from_values(capacity, values, is_hit)?;
     Ok(())
 }
 

@@ -15,7 +15,29 @@ pub(crate) struct ValueRing {
     sum: i128,
 }
 
+/// Bytes that a full ring takes beside itself; `hits` says whether its samples may be hits.
+pub(super) fn heap_bytes(capacity: u32, hits: bool) -> u64 {
+    let words = if hits { u64::from(capacity).div_ceil(64) } else { 0 };
+    (u64::from(capacity) + words) * 8
+}
+
 impl ValueRing {
+    /// A ring with these values, oldest first: no more than its capacity. `hit` may find something wrong with one.
+    pub(crate) fn from_values<E>(
+        capacity: u32,
+        values: Vec<i64>,
+        hit: impl Fn(i64) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let mut ring = Self { values, ..Self::default() };
+        ring.values.truncate(capacity as usize);
+        for place in 0..ring.values.len() {
+            let value = ring.values[place];
+            ring.set_hit(place, hit(value)?);
+            ring.sum += i128::from(value);
+        }
+        Ok(ring)
+    }
+
     pub(crate) fn push(&mut self, capacity: u32, sample: Sample) {
         if self.values.len() < capacity as usize {
             let place = self.values.len();
@@ -59,18 +81,20 @@ impl ValueRing {
     }
 
     /// The values, oldest first.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + Clone + '_ {
         let (newer, older) = self.values.split_at(self.oldest as usize);
         older.iter().chain(newer).copied()
     }
 
-    /// Words for hits exist only from the first hit on: scores have none.
+    /// The place is one of the values'. Words for hits exist only from the first hit on: scores have none.
     fn set_hit(&mut self, place: usize, hit: bool) {
         let (word, bit) = (place / 64, 1u64 << (place % 64));
         if word >= self.hit_bits.len() {
             if !hit {
                 return;
             }
+            // As many as there are values, at once: doubling could take more than the whole ring needs.
+            self.hit_bits.reserve_exact(self.values.capacity().div_ceil(64) - self.hit_bits.len());
             self.hit_bits.resize(word + 1, 0);
         }
         let bits = &mut self.hit_bits[word];

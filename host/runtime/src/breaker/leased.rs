@@ -187,7 +187,7 @@ impl Shared {
         if batch.is_empty() && !unseen {
             return Ok(Vec::new());
         }
-        let permit = if batch.len() > 0 { leasing.permit } else { 0 };
+        let permit = if batch.marks.is_empty() { 0 } else { leasing.permit };
         let marks: Vec<wit::LeasedMarks> = batch.marks.iter().map(|marks| leased_marks(*marks)).collect();
         seated.cell().unsaved += batch.len() as u64;
         let answer = seated.ask(|guest, store, id| {

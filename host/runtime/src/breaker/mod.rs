@@ -5,6 +5,7 @@ mod leased;
 mod operate;
 mod permit;
 mod reporter;
+mod retire;
 
 use std::fmt;
 use std::mem::Discriminant;
@@ -29,6 +30,7 @@ use crate::error::{ComponentFailure, Rejected};
 use crate::events::Hub;
 use crate::metrics::{BreakerMeters, Metrics};
 use crate::policy::Policy;
+use crate::text::shortened;
 use crate::types::{CircuitStatus, Event, OperatorState, State, StateChange, Time, span_nanos};
 
 /// What happens to calls while the breaker component fails.
@@ -231,7 +233,7 @@ impl Breaker {
         self.0.change(now, |guest, store, id| guest.call_set_operator_state(store, id, state.to_wit(), now.nanos()))
     }
 
-    /// Opens the circuit for a reason of the caller's own, for `open_for`, or as long as the policy says. An open period
+    /// Opens the circuit for a reason of the caller's own, of which 1,024 bytes are kept, for `open_for`, or as long as the policy says. An open period
     /// is extended, never shortened. `None` where the state stays.
     ///
     /// # Errors
@@ -251,7 +253,8 @@ impl Breaker {
         now: Time,
     ) -> Result<Option<StateChange>, ComponentFailure> {
         let (now, open_for) = (self.0.leased.seen(now), open_for.map(span_nanos));
-        self.0.change(now, |guest, store, id| guest.call_trip(store, id, reason, open_for, now.nanos()))
+        let reason = shortened(reason);
+        self.0.change(now, |guest, store, id| guest.call_trip(store, id, &reason, open_for, now.nanos()))
     }
 
     /// The whole state as bytes, for [`Registry::restore`](crate::Registry::restore), in another process perhaps. A host's
@@ -302,13 +305,13 @@ impl Breaker {
     #[cold]
     fn ask_for_permit(&self, admitted_at: Time) -> Result<Permit<'_>, Rejected> {
         let now = self.0.leased.seen(admitted_at);
-        let probing = self.0.known_state() == State::HalfOpen;
         let asked = self.0.operate(Asked::Permit, now, |seated, every| {
             let answer = seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))?;
             self.0.leased.note(now);
             match answer {
                 Ok(wit::Admission { permit, event }) => {
-                    if probing {
+                    // Under the breaker's lock it is known exactly; the first probe's event has it saved in any case.
+                    if self.0.known_state() == State::HalfOpen {
                         // Saved at once: its number must not be given again if the component fails.
                         seated.cell().unsaved = every;
                     }
@@ -381,46 +384,5 @@ impl Shared {
                 component_failure: Some(failure),
             }),
         }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.meters.vanished(self.known_state());
-        // What was kept is counted; its breaker is gone.
-        let mut leasing = std::mem::take(&mut self.inner.get_mut().leasing);
-        self.lose_leased(&mut leasing);
-        let cell = &mut self.inner.get_mut().cell;
-        self.home.slots.of(cell).unseat(cell);
-    }
-}
-
-impl Breaker {
-    /// Takes a snapshot to come back from: the bytes, when, and the trip count. `None` where the component fails.
-    pub(crate) fn retire(&self) -> Option<(Arc<[u8]>, Time, u64)> {
-        let mut inner = self.0.inner.lock();
-        let now = self.0.leased.seen(inner.cell.last_now());
-        let saved = self.0.operate_locked(&mut inner, Asked::Nothing, now, |seated, _| {
-            seated.save()?;
-            Ok(((), None))
-        });
-        // Delivered with the next events: the caller holds its family's lock, which a callback may want.
-        self.0.home.hub.queue(&mut inner.outbox);
-        let (bytes, at) = saved.ok().and(inner.cell.saved())?;
-        Some((bytes, at, self.0.trip_count.load(Ordering::Relaxed)))
-    }
-
-    /// Hands the component what it doesn't know of yet, if there is anything.
-    pub(crate) fn catch_up(&self) {
-        if self.0.leased.is_waiting() {
-            let now = self.0.inner.lock().cell.last_now();
-            // A failure is told as an event.
-            let _ = self.0.plain(self.0.leased.seen(now), |_| Ok(()));
-        }
-    }
-
-    /// Takes the host's own conditions out of a breaker that retires.
-    pub(crate) fn take_conditions(&self) -> Held {
-        std::mem::replace(&mut self.0.inner.lock().conditions, Held::empty())
     }
 }

@@ -8,7 +8,7 @@ use super::leased::Asked;
 use super::{Inner, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
-use crate::condition::{CallRecord, Held};
+use crate::condition::CallRecord;
 use crate::error::ComponentFailure;
 use crate::limits::Limits;
 use crate::types::{Effect, Event, EventReason, Outcome, Signal, State, StateChange, Time};
@@ -42,28 +42,37 @@ impl Shared {
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
         let Inner { cell, conditions, outbox, failing, leasing } = inner;
         let every = self.home.snapshot_every;
+        // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
+        let mut fresh = false;
         let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
             if let Some(restored) = seated.restored() {
                 let lost = self.lose_leased(leasing);
-                self.welcome_back(&mut seated, restored, lost, now, conditions, outbox)?;
+                fresh |= self.welcome_back(&mut seated, restored, lost, now, outbox)?;
             }
             for event in self.record_leased(leasing, &mut seated, asked)? {
-                self.changed(StateChange::from_wit(event), conditions, outbox);
+                fresh |= self.changed(&StateChange::from_wit(event), outbox);
                 self.revoke_lease(leasing);
             }
             let (answer, event) = operation(&mut seated, every)?;
-            let change = event.map(|event| self.changed(StateChange::from_wit(event), conditions, outbox));
+            // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
+            let save = event.is_some() || seated.cell().unsaved >= every;
+            let saved = if save { seated.save() } else { Ok(()) };
+            if saved.is_err() {
+                seated.cell().note_unsaved(event.as_ref());
+            }
+            let change = event.map(StateChange::from_wit);
+            fresh |= change.as_ref().is_some_and(|change| self.changed(change, outbox));
             // An open period may have become longer, without an event.
             let refusing = asked == Asked::Record && matches!(self.known_state(), State::Open | State::ForcedOpen);
             if change.is_some() || refusing || asked == Asked::Change {
                 self.revoke_lease(leasing);
             }
-            // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
-            let save = change.is_some() || seated.cell().unsaved >= every;
-            let saved = if save { seated.save() } else { Ok(()) };
             let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
             Ok((answer, change, failure))
         });
+        if fresh {
+            conditions.reset(&self.name, outbox);
+        }
         let (answer, failure) = match result {
             Ok((answer, change, failure)) => (Ok((answer, change)), failure),
             Err(failure) => (Err(failure.clone()), Some(failure)),
@@ -80,34 +89,34 @@ impl Shared {
         answer
     }
 
-    /// The state has changed: what the host knows follows, and it is told.
-    fn changed(&self, change: StateChange, conditions: &mut Held, outbox: &mut Vec<Event>) -> StateChange {
-        // A trip leaves the windows as they are till half-open; everything else makes them fresh.
-        if !matches!(change.reason, EventReason::Tripped(_)) {
-            conditions.reset(&self.name, outbox);
-        }
+    /// The state has changed: what the host knows follows, and it is told. Whether the windows are fresh.
+    fn changed(&self, change: &StateChange, outbox: &mut Vec<Event>) -> bool {
         self.state.store(change.new.as_metric(), Ordering::Relaxed);
         self.trip_count.store(change.trip_count, Ordering::Relaxed);
         self.meters.changed(change.old, change.new, change.is_trip());
         outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
-        change
+        // A trip leaves the windows as they are till half-open; everything else makes them fresh.
+        !matches!(change.reason, EventReason::Tripped(_))
     }
 
     /// A breaker came back after its instance had failed: in the state of its snapshot, or closed. What the host knows of it
-    /// follows.
+    /// follows. Whether its windows are not those that they were.
     fn welcome_back(
         &self,
         seated: &mut Seated<'_>,
         restored: Restored,
         leased_lost: u64,
         now: Time,
-        conditions: &mut Held,
         outbox: &mut Vec<Event>,
-    ) -> Result<(), ComponentFailure> {
+    ) -> Result<bool, ComponentFailure> {
         let Restored { records_lost, from_snapshot } = restored;
         let records_lost = records_lost + leased_lost;
         self.home.metrics.component().records_lost.fetch_add(leased_lost, Ordering::Relaxed);
         let known = self.known_state();
+        // That it is open was told, and couldn't be saved.
+        if let Some((reason, open_for)) = seated.cell().unsaved_opening(now) {
+            seated.ask(|guest, store, id| guest.call_trip(store, id, &reason, Some(open_for), now.nanos()))?;
+        }
         // A component that can't say leaves it at what is known.
         if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
             self.note(State::from_wit(status.state), status.trip_count);
@@ -115,10 +124,18 @@ impl Shared {
         let state = self.known_state();
         let breaker = Arc::clone(&self.name);
         outbox.push(Event::BreakerRestored { breaker, state, records_lost, from_snapshot });
-        if !from_snapshot || state != known {
-            conditions.reset(&self.name, outbox);
-        }
-        Ok(())
+        Ok(!from_snapshot || state != known)
+    }
+
+    /// Learns where the breaker stands.
+    pub(crate) fn learn(&self, now: Time) -> Result<(), ComponentFailure> {
+        let learnt = self.operate(Asked::Nothing, now, |seated, _| {
+            if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
+                self.note(State::from_wit(status.state), status.trip_count);
+            }
+            Ok(((), None))
+        });
+        learnt.map(drop)
     }
 
     /// Queues what there is to tell, unlocks, and hands it out.

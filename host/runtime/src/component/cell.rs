@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use super::room::Claim;
+use crate::bindings::breaker as wit;
 use crate::policy::Policy;
-use crate::types::Time;
+use crate::text::shortened;
+use crate::types::{StateChange, Time, span_nanos};
 
 /// A breaker's place in the slot, kept by the breaker under its own lock.
 pub(crate) struct Cell {
@@ -15,12 +18,24 @@ pub(crate) struct Cell {
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) salt: u64,
+    /// What it may take of that instance, until it leaves.
+    pub(super) claim: Option<Claim>,
     pub(super) seat: Option<Seat>,
     pub(super) saved: Option<Saved>,
+    /// The component failed at its snapshot, which was given up.
+    pub(super) snapshot_failed: bool,
+    /// It has opened since `saved`, and couldn't be saved again.
+    opening: Option<Opening>,
     /// Records since `saved`: what a failure would lose.
     pub(crate) unsaved: u64,
     /// The latest time that it was called with.
     pub(super) last_now: Arc<AtomicI64>,
+}
+
+/// How a circuit opened.
+struct Opening {
+    until: Time,
+    reason: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,16 +51,47 @@ pub(super) struct Saved {
 }
 
 impl Cell {
-    pub(super) fn new(slot: usize, name: Arc<str>, policy: Policy, salt: u64) -> Self {
+    pub(super) fn new(slot: usize, claim: Claim, name: Arc<str>, policy: Policy, salt: u64) -> Self {
         static UIDS: AtomicU64 = AtomicU64::new(1);
         let uid = UIDS.fetch_add(1, Ordering::Relaxed);
         let last_now = Arc::new(AtomicI64::new(0));
-        Self { uid, slot, name, policy, salt, seat: None, saved: None, unsaved: 0, last_now }
+        Self {
+            uid,
+            slot,
+            name,
+            policy,
+            salt,
+            claim: Some(claim),
+            seat: None,
+            saved: None,
+            snapshot_failed: false,
+            opening: None,
+            unsaved: 0,
+            last_now,
+        }
     }
 
     /// Makes it come back from a snapshot that was taken at `at`, on its own clock.
     pub(crate) fn set_saved(&mut self, bytes: Arc<[u8]>, at: Time) {
         self.saved = Some(Saved { bytes, at });
+        self.opening = None;
+    }
+
+    /// Its component failed at saving it after this event. Where the circuit has opened by it, it stays open when the breaker
+    /// comes back from an older snapshot.
+    pub(crate) fn note_unsaved(&mut self, event: Option<&wit::Event>) {
+        if let Some(event) = event {
+            let change = StateChange::from_wit(event.clone());
+            let opening = |until| Opening { until, reason: shortened(&change.reason.to_string()).into_owned() };
+            self.opening = change.open_until.map(opening);
+        }
+    }
+
+    /// What it takes to open the circuit again as it was: the reason, and what is left of the open period at `now`, in
+    /// nanoseconds. 0 where it is over: the next call is then a probe.
+    pub(crate) fn unsaved_opening(&self, now: Time) -> Option<(String, u64)> {
+        let Opening { until, reason } = self.opening.as_ref()?;
+        Some((reason.clone(), span_nanos(until.saturating_since(now))))
     }
 
     /// The last snapshot and when it was taken.

@@ -10,9 +10,11 @@ use lru::LruCache;
 
 use super::Instance;
 use super::cell::{Cell, Saved};
+use super::room::{Claim, Room};
 use crate::bindings::breaker as wit;
 use crate::error::{ComponentFailure, RestoreError};
 use crate::policy::Policy;
+use crate::text::beginning;
 use crate::types::{Time, span_nanos};
 
 /// Compiled policies that an instance keeps; beyond, the least recently used is compiled again when it is needed.
@@ -23,25 +25,32 @@ const POLICIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it isn't zero"
 pub(crate) struct Replaced {
     /// Names of those that came along with their state.
     pub(crate) restored: Vec<Arc<str>>,
-    /// Names of those whose snapshots the new component refuses, and why: they start afresh.
+    /// Names of those whose state the new component refuses, and why.
     pub(crate) refused: Vec<(Arc<str>, String)>,
+    /// Names of those whose state the old component didn't give.
+    pub(crate) lost: Vec<Arc<str>>,
 }
 
 /// An instance at work, its policies, and who sits in it.
 pub(super) struct Live {
     pub(super) instance: Instance,
-    pub(super) policies: LruCache<u64, u32>,
+    policies: LruCache<u64, Known>,
     /// Who sits here, for a hot upgrade.
     pub(super) seated: HashMap<u64, Occupant>,
-    /// What the windows of those who sit here take when they are full.
-    windows_bytes: u64,
-    /// It failed while it was handed over, and can't be entered again.
-    pub(super) dead: bool,
+    room: Room,
+}
+
+/// A policy that the instance has compiled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    id: u32,
+    /// What this component says that a breaker of it takes.
+    breaker_bytes: u64,
 }
 
 impl Live {
     pub(super) fn new(instance: Instance) -> Self {
-        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), windows_bytes: 0, dead: false }
+        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), room: Room::default() }
     }
 }
 
@@ -51,6 +60,7 @@ pub(super) struct Occupant {
     pub(super) name: Arc<str>,
     pub(super) policy: Policy,
     pub(super) last_now: Arc<AtomicI64>,
+    claim: Claim,
 }
 
 /// Why a breaker got no seat.
@@ -59,6 +69,8 @@ pub(super) enum Taking {
     Refused(ComponentFailure),
     /// The component failed.
     Failed(ComponentFailure),
+    /// It failed at the snapshot.
+    FailedAtSnapshot(ComponentFailure),
 }
 
 impl From<ComponentFailure> for Taking {
@@ -75,20 +87,20 @@ impl Live {
     ) -> Result<Result<wit::PolicyInfo, Vec<wit::PolicyProblem>>, ComponentFailure> {
         let loaded = self.instance.call(|guest, store| guest.call_load_policy(store, text))?;
         if let Ok(info) = &loaded
-            && let Some((_, old)) = self.policies.push(uid, info.id)
-            && old != info.id
+            && let Some((_, old)) = self.policies.push(uid, Known { id: info.id, breaker_bytes: info.breaker_bytes })
+            && old.id != info.id
         {
-            self.instance.call(|guest, store| guest.call_drop_policy(store, old))?;
+            self.instance.call(|guest, store| guest.call_drop_policy(store, old.id))?;
         }
         Ok(loaded)
     }
 
-    pub(super) fn policy_id(&mut self, name: &Arc<str>, policy: &Policy) -> Result<u32, Taking> {
-        if let Some(&id) = self.policies.get(&policy.uid()) {
-            return Ok(id);
+    pub(super) fn policy(&mut self, name: &Arc<str>, policy: &Policy) -> Result<Known, Taking> {
+        if let Some(known) = self.policies.get(&policy.uid()) {
+            return Ok(*known);
         }
         match self.load_policy(policy.uid(), policy.text())? {
-            Ok(info) => Ok(info.id),
+            Ok(info) => Ok(Known { id: info.id, breaker_bytes: info.breaker_bytes }),
             Err(problems) => Err(Taking::Refused(ComponentFailure::PolicyRefused {
                 breaker: Arc::clone(name),
                 message: problems.first().map_or_else(String::new, |problem| problem.message.clone()),
@@ -96,50 +108,56 @@ impl Live {
         }
     }
 
-    /// Seats somebody for whom there is room.
+    /// Seats a breaker for which there is room.
     pub(super) fn seat(&mut self, uid: u64, occupant: Occupant) {
-        self.windows_bytes = self.windows_bytes.saturating_add(occupant.policy.info().breaker_bytes);
+        self.room.add(occupant.claim);
         self.seated.insert(uid, occupant);
     }
 
     /// Whoever sat here, and doesn't any more.
     pub(super) fn leave(&mut self, uid: u64) -> Option<Occupant> {
         let occupant = self.seated.remove(&uid)?;
-        self.windows_bytes = self.windows_bytes.saturating_sub(occupant.policy.info().breaker_bytes);
+        self.room.remove(occupant.claim);
         Some(occupant)
     }
 
-    /// An instance that runs out of memory fails for all who sit there, so what may fill it is refused beforehand.
-    fn check_room(&self, name: &Arc<str>, policy: &Policy) -> Result<(), Taking> {
-        let (bytes, max) = (policy.info().breaker_bytes, self.instance.bounds().windows_bytes_max());
-        if self.windows_bytes.saturating_add(bytes) <= max {
-            return Ok(());
+    /// What a breaker claims, if there is room for that. Places are given by what policies said when they were loaded; another
+    /// component may want more for them.
+    fn claim(&self, name: &Arc<str>, policy: Known, saved: Option<&Saved>) -> Result<Claim, Taking> {
+        let claim = Claim::of(policy.breaker_bytes).or_snapshot(saved.map_or(0, |saved| saved.bytes.len()));
+        let (bytes, max) = (self.room.with(claim), self.instance.breakers_bytes_max());
+        if bytes <= max {
+            return Ok(claim);
         }
         let message = format!(
-            "its windows take up to {bytes} bytes, and those of the {} breakers beside it take up to {} of {max}: \
-             `component_memory_bytes_max` sets the bound",
+            "with full windows it and the {} breakers beside it would take up to {bytes} bytes, snapshots included, of \
+             {max} that they may have: `component_memory_bytes_max` sets the bound",
             self.seated.len(),
-            self.windows_bytes
         );
         Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(name), message }))
     }
 
     /// Makes the breaker, from its snapshot where there is one that the component takes.
-    pub(super) fn take(&mut self, cell: &Cell, now: Time) -> Result<(u32, bool), Taking> {
-        self.check_room(&cell.name, &cell.policy)?;
-        let policy = self.policy_id(&cell.name, &cell.policy)?;
+    pub(super) fn take(&mut self, cell: &Cell, now: Time) -> Result<(Occupant, bool), Taking> {
+        let policy = self.policy(&cell.name, &cell.policy)?;
+        let claim = self.claim(&cell.name, policy, cell.saved.as_ref())?;
+        let occupant = |id| {
+            let (name, policy, last_now) = (Arc::clone(&cell.name), cell.policy.clone(), Arc::clone(&cell.last_now));
+            Occupant { id, name, policy, last_now, claim }
+        };
         if let Some(saved) = &cell.saved {
             match self.restore(policy, saved, now)? {
-                Ok(id) => return Ok((id, true)),
+                Ok(id) => return Ok((occupant(id), true)),
                 Err(reason) => {
                     tracing::error!(breaker = %cell.name, %reason, "a snapshot was refused; the breaker starts afresh");
                 }
             }
         }
+        let name = beginning(&cell.name);
         let made =
-            self.instance.call(|guest, store| guest.call_create(store, policy, &cell.name, cell.salt, now.nanos()))?;
+            self.instance.call(|guest, store| guest.call_create(store, policy.id, name, cell.salt, now.nanos()))?;
         match made {
-            Ok(id) => Ok((id, false)),
+            Ok(id) => Ok((occupant(id), false)),
             Err(wit::CreateError::UnknownPolicy) => {
                 Err(Taking::Failed(ComponentFailure::Nonsense("a policy that it has just taken is unknown".to_owned())))
             }
@@ -155,55 +173,76 @@ impl Live {
 
     pub(super) fn restore(
         &mut self,
-        policy: u32,
+        policy: Known,
         saved: &Saved,
         now: Time,
     ) -> Result<Result<u32, RestoreError>, Taking> {
         let away = span_nanos(now.saturating_since(saved.at));
         let made =
-            self.instance.call(|guest, store| guest.call_restore(store, policy, &saved.bytes, now.nanos(), away))?;
-        Ok(made.map_err(restore_error))
+            self.instance.call(|guest, store| guest.call_restore(store, policy.id, &saved.bytes, now.nanos(), away));
+        Ok(made.map_err(Taking::FailedAtSnapshot)?.map_err(restore_error))
     }
 
-    /// Moves every breaker that sits here to `next`.
-    pub(super) fn hand_over(&mut self, next: &mut Self, replaced: &mut Replaced) -> Result<(), ComponentFailure> {
-        for (uid, seated) in &self.seated {
-            let now = Time::from_nanos(seated.last_now.load(Ordering::Relaxed));
-            let snapshot = self.instance.call(|guest, store| guest.call_snapshot(store, seated.id, now.nanos()));
+    /// Moves every breaker that sits here to `next`. The old one's failure, if it fails at that: it can't be entered again.
+    ///
+    /// # Errors
+    /// Where the new one fails, or has no room for a breaker.
+    pub(super) fn hand_over(
+        &mut self,
+        next: &mut Self,
+        replaced: &mut Replaced,
+    ) -> Result<Option<ComponentFailure>, ComponentFailure> {
+        let mut seated = self.seated.iter();
+        while let Some((uid, old)) = seated.next() {
+            let now = Time::from_nanos(old.last_now.load(Ordering::Relaxed));
+            let snapshot = self.instance.call(|guest, store| guest.call_snapshot(store, old.id, now.nanos()));
             let bytes = match snapshot {
                 Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                // The old one fails, which may be why it is replaced. The breakers keep the snapshots that they have.
-                Err(_) => {
-                    self.dead = true;
-                    break;
+                Ok(None) => {
+                    replaced.lost.push(Arc::clone(&old.name));
+                    continue;
+                }
+                // Which may be why it is replaced.
+                Err(failure) => {
+                    let left = seated.map(|(_, old)| Arc::clone(&old.name));
+                    replaced.lost.extend([Arc::clone(&old.name)].into_iter().chain(left));
+                    return Ok(Some(failure));
                 }
             };
             let saved = Saved { bytes: bytes.into(), at: now };
-            let moved = match next.policy_id(&seated.name, &seated.policy) {
-                Ok(policy) => next.restore(policy, &saved, now),
-                Err(Taking::Refused(failure)) => {
-                    replaced.refused.push((Arc::clone(&seated.name), failure.to_string()));
-                    continue;
+            match next.take_over(old, &saved, now) {
+                Ok(Ok(occupant)) => {
+                    next.seat(*uid, occupant);
+                    replaced.restored.push(Arc::clone(&old.name));
                 }
-                Err(failed) => Err(failed),
-            };
-            match moved {
-                Ok(Ok(id)) => {
-                    let entry = Occupant {
-                        id,
-                        name: Arc::clone(&seated.name),
-                        policy: seated.policy.clone(),
-                        last_now: Arc::clone(&seated.last_now),
-                    };
-                    next.seat(*uid, entry);
-                    replaced.restored.push(Arc::clone(&seated.name));
-                }
-                Ok(Err(reason)) => replaced.refused.push((Arc::clone(&seated.name), reason.to_string())),
-                Err(Taking::Refused(failure) | Taking::Failed(failure)) => return Err(failure),
+                Ok(Err(reason)) => replaced.refused.push((Arc::clone(&old.name), reason)),
+                Err(failure) => return Err(failure),
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Makes another instance's breaker from what that has just saved. Where this component refuses it: why.
+    fn take_over(
+        &mut self,
+        old: &Occupant,
+        saved: &Saved,
+        now: Time,
+    ) -> Result<Result<Occupant, String>, ComponentFailure> {
+        let failed = |taking| match taking {
+            Taking::Refused(failure) | Taking::Failed(failure) | Taking::FailedAtSnapshot(failure) => failure,
+        };
+        let policy = match self.policy(&old.name, &old.policy) {
+            Ok(policy) => policy,
+            Err(Taking::Refused(failure)) => return Ok(Err(failure.to_string())),
+            Err(taking) => return Err(failed(taking)),
+        };
+        let claim = self.claim(&old.name, policy, Some(saved)).map_err(failed)?;
+        let restored = self.restore(policy, saved, now).map_err(failed)?;
+        Ok(restored.map_err(|reason| reason.to_string()).map(|id| {
+            let (name, policy, last_now) = (Arc::clone(&old.name), old.policy.clone(), Arc::clone(&old.last_now));
+            Occupant { id, name, policy, last_now, claim }
+        }))
     }
 }
 

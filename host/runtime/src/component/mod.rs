@@ -2,15 +2,17 @@
 
 mod cell;
 mod live;
+mod room;
 mod slot;
 mod slots;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub(crate) use cell::Cell;
+pub(crate) use room::snapshot_bytes_max;
 pub(crate) use slot::{RestSettings, Restored, Seated, Slot};
-pub(crate) use slots::{Slots, replace};
+pub(crate) use slots::{NoPlace, Slots, replace};
 
 use wasmtime::Store;
 use wasmtime::component::Linker;
@@ -27,15 +29,6 @@ pub(crate) struct Bounds {
     pub(crate) memory_bytes_max: usize,
 }
 
-impl Bounds {
-    /// What breakers' windows may have of it: an eighth is left for the component itself, trips' reasons and snapshots on
-    /// their way out.
-    pub(crate) fn windows_bytes_max(self) -> u64 {
-        let bytes = self.memory_bytes_max as u64;
-        bytes - bytes / 8
-    }
-}
-
 /// Compiled code, its imports and exports checked.
 #[derive(Clone)]
 pub(crate) struct BreakerComponent {
@@ -43,6 +36,8 @@ pub(crate) struct BreakerComponent {
     pre: CircuitBreakerPre<Limits>,
     bounds: Bounds,
     source_name: Arc<str>,
+    /// What an instance's memory has when it is made; unknown as long as none could be.
+    initial_bytes: Arc<OnceLock<usize>>,
 }
 
 impl BreakerComponent {
@@ -62,7 +57,7 @@ impl BreakerComponent {
         };
         let linker = Linker::new(engine.wasmtime(Kind::Breaker));
         let pre = linker.instantiate_pre(&component).and_then(CircuitBreakerPre::new).map_err(broken)?;
-        Ok(Self { engine: engine.clone(), pre, bounds, source_name: source_name.into() })
+        Ok(Self { engine: engine.clone(), pre, bounds, source_name: source_name.into(), initial_bytes: Arc::default() })
     }
 
     pub(crate) fn source_name(&self) -> &Arc<str> {
@@ -84,7 +79,17 @@ impl BreakerComponent {
         let made = self.pre.instantiate(&mut store);
         let bindings = made.map_err(|error| ComponentFailure::NotStarting(format!("{error:#}")))?;
         let guest = bindings.softfuse_breaker_breaker().clone();
-        Ok(Instance { store, guest, ticks, component: self.clone() })
+        let initial_bytes = store.data().memory_bytes();
+        let _ = self.initial_bytes.set(initial_bytes);
+        Ok(Instance { store, guest, ticks, initial_bytes, component: self.clone() })
+    }
+
+    /// What breakers may have of an instance, as far as that is known: one that can't be made has nothing to say of it.
+    pub(super) fn breakers_bytes_max(&self) -> u64 {
+        if self.initial_bytes.get().is_none() {
+            drop(self.instantiate());
+        }
+        room::breakers_bytes_max(self.bounds, self.initial_bytes.get().copied().unwrap_or(0))
     }
 }
 
@@ -93,12 +98,14 @@ pub(crate) struct Instance {
     store: Store<Limits>,
     guest: wit::Guest,
     ticks: u64,
+    initial_bytes: usize,
     component: BreakerComponent,
 }
 
 impl Instance {
-    pub(super) fn bounds(&self) -> Bounds {
-        self.component.bounds
+    /// What breakers may have of it.
+    pub(super) fn breakers_bytes_max(&self) -> u64 {
+        room::breakers_bytes_max(self.component.bounds, self.initial_bytes)
     }
 
     /// Calls the component, for at most its deadline.

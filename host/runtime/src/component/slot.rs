@@ -14,13 +14,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::BreakerComponent;
-use super::cell::{Cell, Saved, Seat};
-use super::live::{Live, Occupant, Replaced, Taking};
+use super::cell::{Cell, Seat};
+use super::live::{Live, Replaced, Taking};
 use crate::bindings::breaker as wit;
+use crate::caught::caught;
 use crate::clock::Clock;
-use crate::error::{ComponentFailure, RestoreError};
+use crate::error::ComponentFailure;
 use crate::metrics::ComponentMeters;
-use crate::policy::Policy;
 use crate::types::Time;
 
 /// When a component that fails is let rest.
@@ -134,19 +134,27 @@ impl Slot {
         }
         let came_back = cell.seat.is_some();
         let taken = live.take(cell, now);
-        let (id, from_snapshot) = match taken {
+        let (occupant, from_snapshot) = match taken {
             Ok(taken) => taken,
             Err(Taking::Refused(failure)) => return Err(failure),
             Err(Taking::Failed(failure)) => return Err(self.fail(inner, failure)),
+            Err(Taking::FailedAtSnapshot(failure)) => {
+                // Tried again, it would take down with it whoever sits here, every time.
+                (cell.saved, cell.snapshot_failed) = (None, true);
+                let failure = self.fail(inner, failure);
+                caught("a log", || {
+                    tracing::error!(
+                        breaker = %cell.name, %failure,
+                        "the component failed at the breaker's snapshot, which is given up; the breaker starts afresh"
+                    );
+                });
+                return Err(failure);
+            }
         };
-        let entry = Occupant {
-            id,
-            name: Arc::clone(&cell.name),
-            policy: cell.policy.clone(),
-            last_now: Arc::clone(&cell.last_now),
-        };
-        live.seat(cell.uid, entry);
-        let restored = (came_back || (cell.saved.is_some() && !from_snapshot)).then(|| {
+        let id = occupant.id;
+        live.seat(cell.uid, occupant);
+        let gave_up = std::mem::take(&mut cell.snapshot_failed);
+        let restored = (came_back || gave_up || (cell.saved.is_some() && !from_snapshot)).then(|| {
             self.meters.records_lost.fetch_add(cell.unsaved, Ordering::Relaxed);
             Restored { records_lost: cell.unsaved, from_snapshot }
         });
@@ -185,11 +193,13 @@ impl Slot {
     /// Gives the instance up, and decides whether the next is made at once or after a rest.
     #[cold]
     fn fail(&self, inner: &mut Inner, failure: ComponentFailure) -> ComponentFailure {
-        let now = self.clock.now();
-        tracing::error!(component = %inner.component.source_name(), %failure, "the breaker component failed");
-        self.meters.failed(&failure);
-        // What never started hasn't lived long, however long ago the last one did.
+        // First of all: logs and clocks are users' code, which may panic. What never started hasn't lived long, however long
+        // ago the last one did.
         let lived = inner.live.take().is_some();
+        self.meters.failed(&failure);
+        let name = Arc::clone(inner.component.source_name());
+        caught("a log", || tracing::error!(component = %name, %failure, "the breaker component failed"));
+        let now = caught("the clock", || self.clock.now()).unwrap_or(inner.started_at);
         if lived && now.saturating_since(inner.started_at) > self.rest.rest_max {
             inner.rests = 0;
         }
@@ -204,9 +214,9 @@ impl Slot {
             let rest = self.rest.rest.saturating_mul(1 << inner.rests.min(20)).min(self.rest.rest_max);
             inner.rests += 1;
             let failures = self.rest.failures_max.max(1).saturating_add(inner.rests - 1);
-            tracing::error!(component = %inner.component.source_name(), ?rest, "the breaker component rests");
             inner.resting = Some(Resting { until: now + rest, failures, last: failure.to_string() });
             inner.failures.clear();
+            caught("a log", || tracing::error!(component = %name, ?rest, "the breaker component rests"));
         }
         failure
     }
@@ -226,35 +236,10 @@ impl Slot {
         }
     }
 
-    /// Whether the component takes a snapshot under this policy.
-    pub(crate) fn try_restore(
-        &self,
-        policy: &Policy,
-        snapshot: &[u8],
-        now: Time,
-    ) -> Result<Result<(), RestoreError>, ComponentFailure> {
-        let mut inner = self.inner.lock();
-        self.start(&mut inner)?;
-        let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
-        let tried = live.policy_id(policy.source_name(), policy).and_then(|id| {
-            let saved = Saved { bytes: snapshot.into(), at: now };
-            let restored = live.restore(id, &saved, now)?;
-            if let Ok(breaker) = restored {
-                live.instance.call(|guest, store| guest.call_drop_breaker(store, breaker))?;
-            }
-            Ok(restored.map(|_| ()))
-        });
-        match tried {
-            Ok(restored) => Ok(restored),
-            Err(Taking::Refused(failure)) => Err(failure),
-            Err(Taking::Failed(failure)) => Err(self.fail(&mut inner, failure)),
-        }
-    }
-
     /// Takes a breaker out of the component.
     pub(crate) fn unseat(&self, cell: &mut Cell) {
-        let mut inner = self.inner.lock();
         let Some(seat) = cell.seat.take() else { return };
+        let mut inner = self.inner.lock();
         let incarnation = inner.incarnation;
         let Some(live) = inner.live.as_mut() else { return };
         let id = match live.leave(cell.uid) {
@@ -271,7 +256,7 @@ impl Slot {
     /// there, and is locked, until that is committed or dropped.
     ///
     /// # Errors
-    /// Where the new one doesn't start, or fails while it takes the breakers over.
+    /// Where the new one doesn't start, has no room for a breaker, or fails while it takes one over.
     pub(super) fn prepare(
         &self,
         component: &BreakerComponent,
@@ -280,11 +265,10 @@ impl Slot {
         let mut inner = self.inner.lock();
         let Some(old) = inner.live.as_mut() else { return Ok(Prepared { slot: self, inner, next: None }) };
         let mut next = Live::new(component.instantiate()?);
-        let moved = old.hand_over(&mut next, replaced);
-        if old.dead {
-            inner.live = None;
+        if let Some(failure) = old.hand_over(&mut next, replaced)? {
+            self.fail(&mut inner, failure);
         }
-        moved.map(|()| Prepared { slot: self, inner, next: Some(next) })
+        Ok(Prepared { slot: self, inner, next: Some(next) })
     }
 }
 

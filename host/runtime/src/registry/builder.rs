@@ -145,7 +145,7 @@ impl RegistryBuilder {
     }
 
     /// Memory that one instance of the component may have. Default 256 MiB; a breaker with a window of 100 calls takes some
-    /// KiB.
+    /// KiB. An eighth is the component's own, beside what it begins with, and one breaker's snapshot must fit beside them all.
     pub fn component_memory_bytes_max(mut self, bytes: usize) -> Self {
         self.bounds.memory_bytes_max = bytes;
         self
@@ -153,7 +153,8 @@ impl RegistryBuilder {
 
     /// Instances of the component over which the named breakers are spread, and as many for each keyed family: breakers of
     /// different instances are asked at the same time, and one that fails leaves the others alone. Default: as many as the
-    /// machine has cores; between 1 and 256. Each is made when its first breaker is used.
+    /// machine has cores; between 1 and 256. Each is made when its first breaker is used. How many breakers there is room for
+    /// follows their number: set it, where a keyed family that fits on one machine must fit on another with fewer cores.
     pub fn component_instances(mut self, instances: usize) -> Self {
         self.instances = Some(instances.clamp(1, INSTANCES_MAX));
         self

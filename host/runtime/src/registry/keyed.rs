@@ -7,6 +7,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::breaker::{Breaker, Home};
+use crate::component::{Cell, NoPlace};
 use crate::condition::{Conditions, Held};
 use crate::error::RegistryError;
 use crate::metrics::BreakerMeters;
@@ -19,8 +20,10 @@ const RETIRE_LOOKS_MAX: usize = 1024;
 
 /// How a keyed family is bounded.
 pub struct KeyedSettings {
-    /// Breakers at work at most. Default 10,000. The component must have room for as many with full windows. When a further
-    /// one is wanted, the closed one that wasn't used for longest retires; one that isn't closed, or that somebody holds, never
+    /// Breakers at work at most. Default 10,000. A family's instances of the component must have room for as many with full
+    /// windows, or there is no family: how many instances that are follows the machine's cores unless
+    /// [`component_instances`](crate::RegistryBuilder::component_instances) says it, so say it where a family must fit on
+    /// every machine alike. When a further one is wanted, the closed one that wasn't used for longest retires; one that isn't closed, or that somebody holds, never
     /// does. If none can, the overflow breaker serves.
     pub live_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
@@ -95,14 +98,14 @@ impl Keyed {
         settings: KeyedSettings,
         conditions: Held,
         salt: u64,
-    ) -> Self {
+    ) -> Result<Self, NoPlace> {
         let name: Arc<str> = name.into();
+        let cell = home.slots.place(Arc::clone(&name), policy.clone(), salt, None)?;
         let meters = home.metrics.keyed(&name);
-        let cell = home.slots.place(Arc::clone(&name), policy.clone(), salt);
         let overflow = Breaker::new(home, cell, conditions, Arc::clone(&meters));
         let keys = Keys { live: LruCache::unbounded(), retired: LruCache::unbounded(), retired_bytes: 0 };
         let (home, policy, keys) = (Arc::clone(home), policy.clone(), Mutex::new(keys));
-        Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys }))
+        Ok(Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys })))
     }
 
     /// The family's name.
@@ -157,24 +160,26 @@ impl Keyed {
                 }
                 return Ok(self.0.overflow.clone());
             }
-            let breaker = match (retired, made.take()) {
-                (Some(retired), _) => {
-                    self.make(key, Some((retired.snapshot, retired.at)), retired.conditions, retired.trip_count)
+            let saved = retired.as_ref().map(|retired| (Arc::clone(&retired.snapshot), retired.at));
+            let name: Arc<str> = format!("{}/{key}", self.0.name).into();
+            let Ok(cell) = self.0.home.slots.place(name, self.0.policy.clone(), self.0.salt, saved) else {
+                // There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
+                if let Some(retired) = retired {
+                    keys.put_retired(key.into(), retired, &self.0.settings, &mut gone);
                 }
-                (None, Some(conditions)) => self.make(key, None, conditions, 0),
-                (None, None) => self.make(key, None, Held::new(&self.0.name, &self.0.policy, Conditions::new())?, 0),
+                return Ok(self.0.overflow.clone());
+            };
+            let breaker = match (retired, made.take()) {
+                (Some(retired), _) => self.make(cell, retired.conditions, retired.trip_count),
+                (None, Some(conditions)) => self.make(cell, conditions, 0),
+                (None, None) => self.make(cell, Held::new(&self.0.name, &self.0.policy, Conditions::new())?, 0),
             };
             keys.live.put(key.into(), breaker.clone());
             return Ok(breaker);
         }
     }
 
-    fn make(&self, key: &str, saved: Option<(Arc<[u8]>, Time)>, conditions: Held, trip_count: u64) -> Breaker {
-        let name: Arc<str> = format!("{}/{key}", self.0.name).into();
-        let mut cell = self.0.home.slots.place(name, self.0.policy.clone(), self.0.salt);
-        if let Some((snapshot, at)) = saved {
-            cell.set_saved(snapshot, at);
-        }
+    fn make(&self, cell: Cell, conditions: Held, trip_count: u64) -> Breaker {
         let breaker = Breaker::new(&self.0.home, cell, conditions, Arc::clone(&self.0.meters));
         breaker.0.note(State::Closed, trip_count);
         breaker
@@ -205,6 +210,8 @@ impl Keyed {
             match snapshot {
                 Some((snapshot, at, trip_count)) => {
                     if let Some(breaker) = keys.live.pop(&key) {
+                        // At once: the one that is made instead of it needs the room.
+                        breaker.leave();
                         let conditions = breaker.take_conditions();
                         let retired = Retired { snapshot, at, conditions, trip_count };
                         keys.put_retired(key, retired, &self.0.settings, gone);

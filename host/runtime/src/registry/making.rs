@@ -1,10 +1,10 @@
-//! Instances for a registry's named breakers and for each keyed family, and whether there is room in them.
+//! Instances for a registry's named breakers and for each keyed family, and what is said where they have no room.
 
 use std::sync::{Arc, Weak};
 
 use crate::breaker::Home;
 use crate::clock::Clock;
-use crate::component::{BreakerComponent, RestSettings, Slots};
+use crate::component::{BreakerComponent, NoPlace, RestSettings, Slots};
 use crate::error::RegistryError;
 use crate::metrics::Metrics;
 
@@ -31,10 +31,8 @@ impl Making {
     }
 }
 
-/// Whether the component has room for breakers whose windows are full.
-pub(super) fn check_room(name: &Arc<str>, breakers: usize, bytes: u64, bytes_max: u64) -> Result<(), RegistryError> {
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    Err(RegistryError::NoRoom { name: Arc::clone(name), breakers, bytes, bytes_max })
+/// That the component has no room for a breaker or a family, as one of so many breakers.
+pub(super) fn no_room(name: &Arc<str>, breakers: usize, no_place: NoPlace) -> RegistryError {
+    let NoPlace { bytes, instance_bytes_max, instances, fit } = no_place;
+    RegistryError::NoRoom { name: Arc::clone(name), breakers, bytes, instance_bytes_max, instances, fit }
 }

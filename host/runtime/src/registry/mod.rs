@@ -3,24 +3,26 @@
 mod builder;
 mod keyed;
 mod making;
+mod replacing;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 pub use builder::RegistryBuilder;
 pub use keyed::{Keyed, KeyedSettings};
-use making::{Making, check_room};
+use making::{Making, no_room};
+pub use replacing::{ReplaceError, ReplaceReport};
 
 use crate::breaker::{Breaker, Home};
-use crate::component::{self, Bounds, BreakerComponent};
+use crate::component::{Cell, snapshot_bytes_max};
 use crate::condition::{Conditions, Held};
-use crate::engine::{Engine, read_component};
-use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError};
+use crate::engine::Engine;
+use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError, RestoreError};
 use crate::events::Subscription;
 use crate::policy::Policy;
 use crate::types::{Event, Time};
@@ -36,7 +38,6 @@ struct Inner {
     engine: Engine,
     home: Arc<Home>,
     salt: u64,
-    bounds: Bounds,
     making: Mutex<Making>,
     breakers: Mutex<BTreeMap<Arc<str>, Entry>>,
 }
@@ -44,27 +45,6 @@ struct Inner {
 enum Entry {
     Breaker(Breaker),
     Keyed(Keyed),
-}
-
-/// What a hot upgrade of the component did with the breakers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplaceReport {
-    /// Breakers that came along with their state.
-    pub restored: Vec<Arc<str>>,
-    /// Breakers whose state the new component refuses, and why: they start afresh.
-    pub refused: Vec<(Arc<str>, String)>,
-}
-
-/// Why a component was not replaced. The old one is at work still.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplaceError {
-    /// The new one can't be loaded.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The new one failed at starting, or at taking the breakers over.
-    #[error(transparent)]
-    Failed(#[from] ComponentFailure),
 }
 
 impl Registry {
@@ -83,9 +63,8 @@ impl Registry {
     }
 
     fn from_parts(engine: Engine, home: Home, making: Making, salt: u64) -> Self {
-        let bounds = making.component.bounds();
         let (making, breakers) = (Mutex::new(making), Mutex::default());
-        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, bounds, making, breakers }))
+        Self(Arc::new(Inner { engine, home: Arc::new(home), salt, making, breakers }))
     }
 
     /// What its components run on: scorers may share it.
@@ -147,7 +126,10 @@ impl Registry {
                 same_policy(breaker, policy)
             }
             Some(Entry::Keyed(_)) => Err(RegistryError::NameTaken(name)),
-            None => self.insert(&mut breakers, name, policy, conditions, None),
+            None => {
+                let cell = self.place(&breakers, &name, policy, None)?;
+                Ok(self.insert(&mut breakers, cell, conditions))
+            }
         }
     }
 
@@ -155,7 +137,9 @@ impl Registry {
     /// taken, by the wall clock.
     ///
     /// # Errors
-    /// Where the name is taken, the snapshot is damaged, or was taken under a policy of another meaning.
+    /// Where the name is taken; where there is no room; where the snapshot is too long for this policy, is damaged, makes the
+    /// component fail, or was taken under a policy of another meaning. It is tried in an instance of its own, so that it harms
+    /// no breaker.
     pub fn restore(
         &self,
         name: &str,
@@ -184,22 +168,34 @@ impl Registry {
         if self.0.breakers.lock().contains_key(&name) {
             return Err(RegistryError::NameTaken(name));
         }
+        let not_restored = |reason| RegistryError::NotRestored { name: Arc::clone(&name), reason };
+        let (bytes, max) = (snapshot.len() as u64, snapshot_bytes_max(policy));
+        if bytes > max {
+            return Err(not_restored(RestoreError::TooLong { bytes, max }));
+        }
         let conditions = Held::new(&name, policy, conditions)?;
-        let restored = self.0.home.slots.any().try_restore(policy, snapshot, now)?;
-        restored.map_err(|reason| RegistryError::NotRestored { name: Arc::clone(&name), reason })?;
+        let snapshot: Arc<[u8]> = snapshot.into();
+        let slots = &self.0.home.slots;
+        let mut cell = self.place(&self.0.breakers.lock(), &name, policy, Some((Arc::clone(&snapshot), now - away)))?;
+        let tried = match slots.try_restore(policy, &snapshot, now) {
+            Ok(restored) => restored.map_err(not_restored),
+            Err(failure) => Err(failure.into()),
+        };
+        if let Err(error) = tried {
+            slots.unseat(&mut cell);
+            return Err(error);
+        }
         let breaker = {
             let mut breakers = self.0.breakers.lock();
             if breakers.contains_key(&name) {
+                slots.unseat(&mut cell);
                 return Err(RegistryError::NameTaken(name));
             }
-            self.insert(&mut breakers, name, policy, conditions, Some((snapshot.into(), now - away)))?
+            self.insert(&mut breakers, cell, conditions)
         };
         // Without the lock, since a callback may want it.
-        match breaker.status_at(now) {
-            Ok(status) => {
-                breaker.0.note(status.state, status.trip_count);
-                Ok(breaker)
-            }
+        match breaker.0.learn(now) {
+            Ok(()) => Ok(breaker),
             Err(failure) => {
                 self.remove(breaker.name());
                 Err(failure.into())
@@ -207,31 +203,30 @@ impl Registry {
         }
     }
 
-    /// Makes a breaker of a name that is free.
-    fn insert(
+    /// A place for a breaker of a name that is free.
+    fn place(
         &self,
-        breakers: &mut BTreeMap<Arc<str>, Entry>,
-        name: Arc<str>,
+        breakers: &BTreeMap<Arc<str>, Entry>,
+        name: &Arc<str>,
         policy: &Policy,
-        conditions: Held,
         saved: Option<(Arc<[u8]>, Time)>,
-    ) -> Result<Breaker, RegistryError> {
+    ) -> Result<Cell, RegistryError> {
         if breakers.len() >= BREAKERS_MAX {
-            return Err(RegistryError::TooMany { name, max: BREAKERS_MAX });
+            return Err(RegistryError::TooMany { name: Arc::clone(name), max: BREAKERS_MAX });
         }
-        let named = breakers.values().filter_map(|entry| match entry {
-            Entry::Breaker(breaker) => Some(breaker.policy().info().breaker_bytes),
-            Entry::Keyed(_) => None,
-        });
-        let bytes = named.fold(policy.info().breaker_bytes, u64::saturating_add);
-        check_room(&name, breakers.len() + 1, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
-        let mut cell = self.0.home.slots.place(Arc::clone(&name), policy.clone(), self.0.salt);
-        if let Some((bytes, at)) = saved {
-            cell.set_saved(bytes, at);
-        }
+        let placed = self.0.home.slots.place(Arc::clone(name), policy.clone(), self.0.salt, saved);
+        placed.map_err(|no_place| {
+            let named = breakers.values().filter(|entry| matches!(entry, Entry::Breaker(_))).count();
+            no_room(name, named + 1, no_place)
+        })
+    }
+
+    /// Makes a breaker of a name that is free.
+    fn insert(&self, breakers: &mut BTreeMap<Arc<str>, Entry>, cell: Cell, conditions: Held) -> Breaker {
+        let name = Arc::clone(&cell.name);
         let breaker = Breaker::new(&self.0.home, cell, conditions, self.0.home.metrics.named(&name));
         breakers.insert(name, Entry::Breaker(breaker.clone()));
-        Ok(breaker)
+        breaker
     }
 
     /// One breaker per key, a tenant perhaps, all with one policy. The family has a name, which its breakers share in
@@ -251,17 +246,18 @@ impl Registry {
         }
         // Made without the lock, since conditions are the host's own code.
         let conditions = settings.make_conditions(name, policy)?;
-        let breakers = settings.live_max.saturating_add(1);
-        let bytes = policy.info().breaker_bytes.saturating_mul(breakers as u64);
-        check_room(&name.into(), breakers, bytes, self.0.home.slots.windows_bytes_max(self.0.bounds))?;
         let home = self.0.making.lock().family_home(&self.0.home);
+        // Those at work, and the overflow breaker.
+        let count = settings.live_max.max(1).saturating_add(1);
+        let no_room = |no_place| no_room(&name.into(), count, no_place);
+        home.slots.check_room(policy, count).map_err(no_room)?;
         let mut breakers = self.0.breakers.lock();
         // Another thread may have been first.
         if let Some(found) = existing(&breakers) {
             drop(breakers);
             return found;
         }
-        let family = Keyed::new(&home, name, policy, settings, conditions, self.0.salt);
+        let family = Keyed::new(&home, name, policy, settings, conditions, self.0.salt).map_err(no_room)?;
         breakers.insert(name.into(), Entry::Keyed(family.clone()));
         Ok(family)
     }
@@ -348,31 +344,6 @@ impl Registry {
     #[must_use]
     pub fn component_name(&self) -> Arc<str> {
         Arc::clone(self.0.making.lock().component.source_name())
-    }
-
-    /// Puts another breaker component in the place of the one at work, without losing a record: a newer build, a user's own.
-    ///
-    /// # Errors
-    /// Where it can't be loaded, or fails at taking the breakers over. The old one is at work still.
-    pub fn replace_component(&self, source_name: &str, bytes: &[u8]) -> Result<ReplaceReport, ReplaceError> {
-        // Held meanwhile, so that no family is made of the old one while the others change over.
-        let mut making = self.0.making.lock();
-        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, self.0.bounds)?;
-        let families: Vec<Arc<Home>> = making.families.iter().filter_map(Weak::upgrade).collect();
-        let homes = families.iter().chain([&self.0.home]).map(|home| &home.slots);
-        let replaced = component::replace(homes, &component)?;
-        making.component = component;
-        drop(making);
-        Ok(ReplaceReport { restored: replaced.restored, refused: replaced.refused })
-    }
-
-    /// [`replace_component`](Self::replace_component), from a file.
-    ///
-    /// # Errors
-    /// Where the file can't be read, and as [`replace_component`](Self::replace_component).
-    pub fn replace_component_file(&self, path: impl AsRef<Path>) -> Result<ReplaceReport, ReplaceError> {
-        let path = path.as_ref();
-        self.replace_component(&path.display().to_string(), &read_component(path)?)
     }
 }
 

@@ -12,19 +12,11 @@ use crate::bindings::{scorer as wit, streaming};
 use crate::engine::{Engine, Kind, Running, TICK, refused_imports};
 use crate::error::LoadError;
 use crate::limits::{Fault, fault};
+use crate::text::cut;
 use crate::types::{InvalidScore, Score};
 
-/// What is kept of a text that a component hands over, in bytes. It goes into events, logs and messages.
-const TEXT_BYTES_MAX: usize = 1024;
 /// Problems with one configuration that are told.
 const CONFIG_PROBLEMS_MAX: usize = 100;
-
-/// Cuts a component's text.
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-    text.shrink_to_fit();
-    text
-}
 
 /// A scorer's compiled code, its imports and exports checked.
 pub(super) struct Compiled {

@@ -167,7 +167,8 @@ pub enum Event {
         state: State,
         /// Records that it had seen since its last snapshot, and that are lost.
         records_lost: u64,
-        /// Whether it came back from a snapshot; if not, it is fresh: none had been taken, or it was refused.
+        /// Whether it came back from a snapshot; if not, it is fresh: none had been taken, or it was refused, or the component
+        /// failed at it.
         from_snapshot: bool,
     },
     /// A scorer that is attached to a breaker gave no score, and did not abstain.

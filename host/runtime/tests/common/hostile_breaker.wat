@@ -3,6 +3,8 @@
 (module
   (memory (export "memory") 2)
   (global $open (mut i32) (i32.const 0))
+  (global $calls (mut i32) (i32.const 0))
+  (global $unsavable (mut i32) (i32.const 0))
   (global $heap (mut i32) (i32.const 65536))
 
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
@@ -26,6 +28,16 @@
     (call $reject)
     (select (i32.const 4096) (i32.const 2048) (global.get $open)))
 
+  ;; A settlement at 7168 with an event: closed to open, tripped by the host for the reason "so say I", until 60 s.
+  (data (i32.const 7424) "so say I")
+  (func $opens (result i32)
+    (global.set $open (i32.const 1)) (global.set $unsavable (i32.const 1))
+    (i32.store8 (i32.const 7184) (i32.const 1)) (i32.store8 (i32.const 7201) (i32.const 1))
+    (i32.store8 (i32.const 7208) (i32.const 3))
+    (i32.store (i32.const 7212) (i32.const 7424)) (i32.store (i32.const 7216) (i32.const 8))
+    (i32.store8 (i32.const 7232) (i32.const 1)) (i64.store (i32.const 7240) (i64.const 60000000000))
+    (i32.const 7168))
+
   (func (export "softfuse:breaker/breaker@0.1.0#record-outcome")
     (param i32 i64 i32) (param $latency i64) (param i32 f64 i32 i64 i32 i32 i64) (result i32)
     (if (i64.eq (local.get $latency) (i64.const 666)) (then unreachable))
@@ -34,6 +46,7 @@
       (block $full (loop $more
         (br_if $full (i32.eq (memory.grow (i32.const 64)) (i32.const -1))) (br $more)))
       unreachable))
+    (if (i64.eq (local.get $latency) (i64.const 671)) (then (return (call $opens))))
     ;; An error, unknown-breaker, at 3072; unknown-permit at 3104.
     (i32.store8 (i32.const 3072) (i32.const 1))
     (i32.store8 (i32.const 3104) (i32.const 1)) (i32.store8 (i32.const 3112) (i32.const 1))
@@ -60,11 +73,16 @@
   (func (export "softfuse:breaker/breaker@0.1.0#trip") (param i32 i32 i32 i32 i64 i64) (result i32)
     (global.set $open (i32.const 1)) (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#snapshot") (param i32 i64) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (if (global.get $unsavable) (then unreachable))
+    ;; AT SNAPSHOT
     (i32.store8 (i32.const 6016) (global.get $open))
     (i32.store (i32.const 6000) (i32.const 1))
     (i32.store (i32.const 6004) (i32.const 6016)) (i32.store (i32.const 6008) (i32.const 1))
     (i32.const 6000))
   (func (export "softfuse:breaker/breaker@0.1.0#restore") (param i32) (param $bytes i32) (param i32 i64 i64) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    ;; AT RESTORE
     (global.set $open (i32.load8_u (local.get $bytes)))
     (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#grant-lease") (param i32 i64) (result i32) (i32.const 2048))

@@ -161,8 +161,16 @@ pub fn streaming_scorer() -> Vec<u8> {
 }
 
 /// A breaker component that does as its callers' latencies say, in nanoseconds: 666 traps, 667 loops for ever, 668 forgets
-/// its breaker, 669 its permit, 670 eats memory. Its only state is whether `trip` was called.
+/// its breaker, 669 its permit, 670 eats memory, 671 opens the circuit until 60 s and traps at the snapshot of it. Its only
+/// state is whether `trip` was called.
 pub fn hostile_breaker() -> Vec<u8> {
+    hostile_breaker_with("", "")
+}
+
+/// That, and first of all it does this at each snapshot and at each restore, in WAT: `$calls` counts how many there were of
+/// these in the instance, this one included, and `$bytes` is where the snapshot to restore lies.
+pub fn hostile_breaker_with(at_snapshot: &str, at_restore: &str) -> Vec<u8> {
     let wat = include_str!("hostile_breaker.wat");
-    component("breaker", "circuit-breaker", "", wat)
+    let wat = wat.replace(";; AT SNAPSHOT", at_snapshot).replace(";; AT RESTORE", at_restore);
+    component("breaker", "circuit-breaker", "", &wat)
 }
