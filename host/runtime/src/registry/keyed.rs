@@ -23,8 +23,8 @@ pub struct KeyedSettings {
     /// Breakers at work at most. Default 10,000. A family's instances of the component must have room for as many with full
     /// windows, or there is no family: how many instances that are follows the machine's cores unless
     /// [`component_instances`](crate::RegistryBuilder::component_instances) says it, so say it where a family must fit on
-    /// every machine alike. When a further one is wanted, the closed one that wasn't used for longest retires; one that isn't closed, or that somebody holds, never
-    /// does. If none can, the overflow breaker serves.
+    /// every machine alike. When a further one is wanted, the closed one that wasn't used for longest retires; one that isn't
+    /// closed, or that somebody holds, never does. If none can, the overflow breaker serves.
     pub live_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
     /// wasn't used for longest is forgotten: its key starts afresh.
