@@ -103,8 +103,8 @@ fn an_opening_that_could_not_be_saved_is_not_forgotten() {
         (settled.effect, change.new, change.reason.to_string().as_str()),
         (Effect::Recorded, State::Open, "so say I")
     );
-    assert!(matches!(events.try_next(), Some(Event::ComponentFailed { .. })));
     assert!(matches!(events.try_next(), Some(Event::StateChanged { .. })));
+    assert!(matches!(events.try_next(), Some(Event::ComponentFailed { .. })));
     // It comes back from the snapshot before, which says that it is closed.
     assert!(breaker.permit().is_err());
     let (name, state) = (Arc::clone(breaker.name()), State::Open);

@@ -129,13 +129,12 @@ impl Shared {
 
     /// Learns where the breaker stands.
     pub(crate) fn learn(&self, now: Time) -> Result<(), ComponentFailure> {
-        let learnt = self.operate(Asked::Nothing, now, |seated, _| {
-            if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
-                self.note(State::from_wit(status.state), status.trip_count);
-            }
-            Ok(((), None))
-        });
-        learnt.map(drop)
+        self.plain(now, |seated| {
+            let status = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))?;
+            let Some(status) = status else { return Err(seated.nonsense("no status of a breaker that it made")) };
+            self.note(State::from_wit(status.state), status.trip_count);
+            Ok(())
+        })
     }
 
     /// Queues what there is to tell, unlocks, and hands it out.
