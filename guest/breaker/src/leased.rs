@@ -31,11 +31,18 @@ pub(crate) fn settlement(settled: core_::LeasedSettlement) -> wit::LeasedSettlem
 
 /// A batch as it crosses: a list for each column costs a quarter of what a list of records does.
 pub(crate) struct Columns<'a> {
-    pub(crate) marks: &'a [wit::LeasedMarks],
+    pub(crate) marks: &'a [u8],
     pub(crate) settled_at: &'a [u64],
     pub(crate) latencies: &'a [u64],
     pub(crate) scores: &'a [i64],
 }
+
+/// A late score.
+const LATE: u8 = 1;
+/// It has a score.
+const SCORED: u8 = 2;
+/// A success whose score is owed.
+const PENDING: u8 = 4;
 
 impl Columns<'_> {
     pub(crate) fn check(&self) -> Result<(), wit::LeasedError> {
@@ -43,27 +50,29 @@ impl Columns<'_> {
         if [self.settled_at.len(), self.latencies.len(), self.scores.len()] != [len; 3] {
             return Err(wit::LeasedError::UnequalColumns);
         }
-        let scored = self.marks.iter().zip(self.scores);
-        let bad = scored
-            .clone()
-            .position(|(marks, score)| marks.contains(wit::LeasedMarks::SCORED) && Score::from_units(*score).is_none());
-        // A list that fits into linear memory has fewer than 2^32 entries.
-        bad.map_or(Ok(()), |index| Err(wit::LeasedError::InvalidScore(index as u32)))
+        for (index, (marks, score)) in self.marks.iter().zip(self.scores).enumerate() {
+            // A list that fits into linear memory has fewer than 2^32 entries.
+            if *marks & !(LATE | SCORED | PENDING) != 0 {
+                return Err(wit::LeasedError::InvalidMarks(index as u32));
+            }
+            if *marks & SCORED != 0 && Score::from_units(*score).is_none() {
+                return Err(wit::LeasedError::InvalidScore(index as u32));
+            }
+        }
+        Ok(())
     }
 
     /// The entries of columns that were checked.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
-        (0..self.marks.len()).map(|index| {
-            let marks = self.marks[index];
-            let scored = marks.contains(wit::LeasedMarks::SCORED);
-            let score = scored.then(|| Score::from_units(self.scores[index])).flatten();
-            let entry = if marks.contains(wit::LeasedMarks::LATE) {
+        let columns = self.marks.iter().zip(self.settled_at).zip(self.latencies).zip(self.scores);
+        columns.map(|(((marks, settled_at), latency), score)| {
+            let score = if *marks & SCORED != 0 { Score::from_units(*score) } else { None };
+            let entry = if *marks & LATE != 0 {
                 Entry::Late(score)
             } else {
-                let pending = marks.contains(wit::LeasedMarks::PENDING);
-                Entry::Success { latency: self.latencies[index], score, pending }
+                Entry::Success { latency: *latency, score, pending: *marks & PENDING != 0 }
             };
-            (self.settled_at[index], entry)
+            (*settled_at, entry)
         })
     }
 }

@@ -184,7 +184,7 @@ impl wit::Guest for Component {
     fn record_leased(
         breaker: wit::BreakerId,
         permit: wit::Permit,
-        marks: Vec<wit::LeasedMarks>,
+        marks: Vec<u8>,
         settled_at: Vec<wit::Nanos>,
         latencies: Vec<wit::Nanos>,
         scores: Vec<wit::QuantisedScore>,

@@ -172,26 +172,39 @@ fn misses_max(samples: &Samples, window: Window, rate: f64) -> u32 {
 /// With k new scores the window holds them and the newest of the old ones. Its mean is not below the threshold while
 /// `sum(new) >= threshold * (k + len(old)) - sum(old)`: a sum, not a floor for each score, since scores wobble.
 fn score_sums_min(samples: &Samples, window: Window, threshold: Score) -> Vec<i64> {
-    let threshold = i128::from(threshold.units());
-    let mut count = samples.count();
     // What the window's scores together are over the threshold.
-    let mut surplus = samples.sum() - threshold * i128::from(count);
+    let surplus = samples.sum() - i128::from(threshold.units()) * i128::from(samples.count());
+    // Scores are at most 10^15 in magnitude, so neither what leaves nor what comes moves it further than 2^60.
+    match i64::try_from(surplus).ok().filter(|surplus| surplus.unsigned_abs() < 1 << 61) {
+        Some(surplus) => sums_min(samples, window, surplus, threshold.units(), |sum| sum),
+        None => sums_min(samples, window, surplus, i128::from(threshold.units()), clamp),
+    }
+}
+
+fn sums_min<N>(samples: &Samples, window: Window, mut surplus: N, threshold: N, clamped: impl Fn(N) -> i64) -> Vec<i64>
+where
+    N: Copy + From<i64> + core::ops::AddAssign + core::ops::SubAssign + core::ops::Sub<Output = N>,
+{
+    let mut count = samples.count();
     let (capacity, ring) = match (window.extent, samples) {
         (Extent::Count(capacity), Samples::Values(ring)) => (capacity, Some(ring)),
         // In a window by time nothing leaves before the slice ends.
         _ => (u32::MAX, None),
     };
     let mut leaving = ring.into_iter().flat_map(|ring| ring.iter());
-    let mut sums = Vec::new();
-    for scores in 1..=capacity.min(LEASE_OUTCOMES_MAX) {
+    let outcomes = capacity.min(LEASE_OUTCOMES_MAX);
+    let mut sums = Vec::with_capacity(outcomes as usize);
+    let mut due = N::from(0);
+    for scores in 1..=outcomes {
+        due += threshold;
         // `count` is that of the old scores which stay.
         if u64::from(count) + u64::from(scores) > u64::from(capacity) {
             let Some(oldest) = leaving.next() else { break };
-            surplus -= i128::from(oldest) - threshold;
+            surplus -= N::from(oldest) - threshold;
             count -= 1;
         }
         let filled = u64::from(count) + u64::from(scores) >= u64::from(window.minimum);
-        sums.push(if filled { clamp(threshold * i128::from(scores) - surplus) } else { i64::MIN });
+        sums.push(if filled { clamped(due - surplus) } else { i64::MIN });
     }
     sums
 }

@@ -3,7 +3,7 @@
 use crate::Entry;
 use crate::stripe::Kept;
 
-/// What an entry is: `leased-marks` of the contract, by the same bits.
+/// What an entry is, by the contract's bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u8);
 
@@ -27,7 +27,9 @@ impl Marks {
         self.0 & marks.0 == marks.0
     }
 
-    pub(crate) const fn from_bits(bits: u8) -> Self {
+    /// The marks of these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 
@@ -52,8 +54,8 @@ pub struct Batch {
     /// How many stripes had anything, and what the last of them began with.
     stripes: u32,
     stripe_at: usize,
-    /// What each entry is.
-    pub marks: Vec<Marks>,
+    /// What each entry is: [`Marks`], a byte for each, as they cross.
+    pub marks: Vec<u8>,
     /// When each was settled, in nanoseconds.
     pub settled_at: Vec<u64>,
     /// How long each took, in nanoseconds; 0 for late scores.
@@ -107,7 +109,7 @@ impl Batch {
             self.kept.sort_by_key(|kept| kept.at);
         }
         for kept in &self.kept {
-            self.marks.push(kept.marks);
+            self.marks.push(kept.marks.bits());
             self.settled_at.push(kept.at);
             self.latencies.push(kept.latency);
             self.scores.push(kept.score);

@@ -109,7 +109,7 @@ fn scores_keep_to_their_bounds_in_the_order_in_which_they_are_taken() {
         taken.sort_unstable();
         kept.sort_unstable();
         assert_eq!(taken, kept);
-        assert!(batch.marks.iter().all(|marks| *marks == Marks::SCORED));
+        assert!(batch.marks.iter().all(|marks| *marks == Marks::SCORED.bits()));
     });
 }
 

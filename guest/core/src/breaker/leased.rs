@@ -1,10 +1,9 @@
 //! Granting leases, and recording what happened under them.
 
 use super::{Breaker, Phase, RecordError, Rejection, Standing};
-use crate::condition::Record;
+use crate::condition::LeasedRecord;
 use crate::event::Event;
 use crate::lease::{self, AdmitTerms};
-use crate::outcome::{Class, OutcomeKind};
 use crate::permit::Permit;
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
@@ -81,6 +80,8 @@ impl Breaker {
     /// Records what happened under a lease, in the order in which it happened, each with the time at which it did.
     /// `refused` calls were refused under it, and `now` is the latest time at which anything happened.
     ///
+    /// The conditions are evaluated once, after the last of them: a host that keeps to its lease can't make one hold before.
+    ///
     /// # Errors
     /// For a permit that was never given out; nothing has changed then.
     pub fn record_leased(
@@ -90,32 +91,54 @@ impl Breaker {
         refused: u64,
         now: Nanos,
     ) -> Result<LeasedSettlement, RecordError> {
-        if permit.probe() != 0 || self.standing(permit, self.latest) == Standing::Unknown {
+        let standing = self.standing(permit, self.latest);
+        if permit.probe() != 0 || standing == Standing::Unknown {
             return Err(RecordError::UnknownPermit);
         }
         self.totals.rejections = self.totals.rejections.saturating_add(refused);
         let mut settlement = LeasedSettlement::default();
+        // A circuit that isn't half-open forgets no permit by time, so what is current for one entry is so for all.
+        let current = standing == Standing::Current;
+        let (mut records, mut successes) = (Vec::new(), 0u32);
+        let missing = self.policy.missing();
         for (at, entry) in entries {
             let at = self.see(at);
-            let current = self.standing(permit, at) == Standing::Current;
-            if let Entry::Success { .. } = entry {
-                self.count(Class::Success, !current);
-            }
-            if !current {
-                settlement.stale = settlement.stale.saturating_add(1);
-                continue;
-            }
-            let settled = match entry {
-                Entry::Late(score) => self.record_late(score.or(self.policy.missing()), at),
+            let (late, latency, score) = match entry {
+                Entry::Late(score) => (true, 0, score.or(missing)),
                 Entry::Success { latency, score, pending } => {
-                    let score = if pending { score } else { score.or(self.policy.missing()) };
-                    let record = Record { failed: false, latency, score, verdicts: &[] };
-                    self.record_current(&record, OutcomeKind::Success, at)
+                    (false, latency, if pending { score } else { score.or(missing) })
                 }
             };
-            settlement.events.extend(settled.event);
+            successes += u32::from(!late);
+            settlement.stale += u32::from(!current);
+            // A score that won't come, and counts as none, is nothing at all.
+            if !late || score.is_some() {
+                records.push(LeasedRecord { at, late, latency, score });
+            }
+        }
+        self.totals.successes = self.totals.successes.saturating_add(successes.into());
+        if !current {
+            self.totals.stale = self.totals.stale.saturating_add(successes.into());
+        } else if !matches!(self.phase, Phase::Disabled) {
+            settlement.events.extend(self.take_places(&records, successes));
         }
         self.see(now);
         Ok(settlement)
+    }
+
+    /// Records of a closed or metrics-only circuit take their places.
+    fn take_places(&mut self, records: &[LeasedRecord], successes: u32) -> Option<Box<Event>> {
+        let last = records.last()?;
+        if successes > 0 {
+            self.consecutive_successes = self.consecutive_successes.saturating_add(successes);
+            self.consecutive_failures = 0;
+        }
+        if let Some(load) = &mut self.load {
+            for record in records.iter().filter(|record| !record.late) {
+                load.note(&self.policy.adaptive, record.at);
+            }
+        }
+        self.tree.record_leased(&self.policy.leaves, records);
+        self.evaluate(last.at)
     }
 }

@@ -206,7 +206,7 @@ impl Breaker {
     }
 
     /// Trips where the policy's tree holds.
-    fn evaluate(&mut self, now: Instant) -> MaybeEvent {
+    pub(super) fn evaluate(&mut self, now: Instant) -> MaybeEvent {
         let failures = self.failures_limit(now);
         let leaves = &self.policy.leaves;
         if !self.policy.tree.holds(&|index| self.tree.leaf_holds(leaves, index, failures)) {

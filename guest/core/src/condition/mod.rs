@@ -1,10 +1,12 @@
 //! Conditions: what can trip. Each is a level of its window, not of the record at hand, so that compositions of them
 //! mean what they say.
 
+mod leased;
 mod report;
 mod state;
 mod tree;
 
+pub(crate) use leased::LeasedRecord;
 pub use report::{Cause, Reading};
 pub(crate) use state::{LeafState, Record, rate_exceeds};
 pub(crate) use tree::Tree;

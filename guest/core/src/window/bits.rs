@@ -44,6 +44,18 @@ impl BitRing {
         self.next = if place + 1 == capacity { 0 } else { place + 1 };
     }
 
+    /// So many misses, one after the other.
+    pub(crate) fn push_misses(&mut self, capacity: u32, misses: u32) {
+        if self.hits == 0 && self.count == capacity {
+            // They push out misses, so nothing changes but the place.
+            self.next = ((u64::from(self.next) + u64::from(misses)) % u64::from(capacity)) as u32;
+            return;
+        }
+        for _ in 0..misses {
+            self.push(capacity, false);
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         if let Words::Heap(words) = &mut self.words {
             words.clear();

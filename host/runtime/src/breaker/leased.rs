@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use softfuse_lease::{Admission, Batch, Entry, Lease, Marks, Owner, Terms};
+use softfuse_lease::{Admission, Batch, Entry, Lease, Owner, Terms};
 
 use super::Shared;
 use crate::bindings::breaker as wit;
@@ -188,11 +188,10 @@ impl Shared {
             return Ok(Vec::new());
         }
         let permit = if batch.marks.is_empty() { 0 } else { leasing.permit };
-        let marks: Vec<wit::LeasedMarks> = batch.marks.iter().map(|marks| leased_marks(*marks)).collect();
         seated.cell().unsaved += batch.len() as u64;
         let answer = seated.ask(|guest, store, id| {
-            let Batch { settled_at, latencies, scores, refused, .. } = batch;
-            guest.call_record_leased(store, id, permit, &marks, settled_at, latencies, scores, *refused, latest)
+            let Batch { marks, settled_at, latencies, scores, refused, .. } = batch;
+            guest.call_record_leased(store, id, permit, marks, settled_at, latencies, scores, *refused, latest)
         })?;
         self.leased.told.fetch_max(latest, Ordering::Relaxed);
         match answer {
@@ -290,18 +289,4 @@ pub(super) enum Asked {
     Change,
     Permit,
     Record,
-}
-
-fn leased_marks(marks: Marks) -> wit::LeasedMarks {
-    let mut found = wit::LeasedMarks::empty();
-    for (mark, flag) in [
-        (Marks::LATE, wit::LeasedMarks::LATE),
-        (Marks::SCORED, wit::LeasedMarks::SCORED),
-        (Marks::PENDING, wit::LeasedMarks::PENDING),
-    ] {
-        if marks.contains(mark) {
-            found |= flag;
-        }
-    }
-    found
 }

@@ -75,6 +75,7 @@ impl Tally {
         self.rejected += batch.refused;
         self.leased += batch.len() as u64;
         for ((marks, latency), score) in batch.marks.iter().zip(&batch.latencies).zip(&batch.scores) {
+            let marks = Marks::from_bits(*marks);
             if !marks.contains(Marks::LATE) {
                 self.successes += 1;
                 self.latencies.add(&LATENCY_BUCKETS_SECONDS, *latency as f64 / 1e9);
