@@ -104,7 +104,7 @@ fn each_failure_is_told_and_the_state_comes_back() {
 
 #[test]
 fn what_was_not_saved_is_lost_and_counted() {
-    let set = set(|builder| builder.snapshot_every(10));
+    let set = set(|builder| builder.snapshot_every(10).snapshot_interval(Duration::ZERO));
     for _ in 0..13 {
         settle(&set.breaker, 1);
     }

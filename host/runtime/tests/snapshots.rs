@@ -27,6 +27,7 @@ fn hostile(at_snapshot: &str, at_restore: &str) -> Registry {
         .component_bytes("hostile", hostile_breaker_with(at_snapshot, at_restore))
         .component_instances(1)
         .snapshot_every(1)
+        .snapshot_interval(Duration::ZERO)
         .build()
         .unwrap()
 }
@@ -90,6 +91,7 @@ fn an_opening_that_could_not_be_saved_is_not_forgotten() {
         .component_bytes("hostile", hostile_breaker_with("", ""))
         .component_instances(1)
         .snapshot_every(1)
+        .snapshot_interval(Duration::ZERO)
         .build()
         .unwrap();
     let policy = registry.policy("any", "").unwrap();

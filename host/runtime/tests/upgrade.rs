@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{TWO_FAILURES, builder, clock, fail, hostile_breaker, hostile_breaker_with};
 use softfuse::{
@@ -122,6 +123,7 @@ fn those_whose_state_the_old_component_keeps_are_said_to_be_lost() {
         .component_bytes("hostile", hostile_breaker_with(fourth, ""))
         .component_instances(1)
         .snapshot_every(1)
+        .snapshot_interval(Duration::ZERO)
         .build()
         .unwrap();
     let policy = registry.policy("any", "").unwrap();

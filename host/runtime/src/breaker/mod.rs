@@ -52,6 +52,7 @@ pub(crate) struct Home {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure_mode: FailureMode,
     pub(crate) snapshot_every: u64,
+    pub(crate) snapshot_interval: Duration,
     /// Calls after which a breaker is lent a buffer.
     pub(crate) lease_after: u32,
     /// Of the machine: threads that may meet.
@@ -305,7 +306,7 @@ impl Breaker {
     #[cold]
     fn ask_for_permit(&self, admitted_at: Time) -> Result<Permit<'_>, Rejected> {
         let now = self.0.leased.seen(admitted_at);
-        let asked = self.0.operate(Asked::Permit, now, |seated, every| {
+        let asked = self.0.operate(Asked::Permit, now, |seated| {
             let answer = seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))?;
             self.0.leased.note(now);
             match answer {
@@ -313,7 +314,7 @@ impl Breaker {
                     // Under the breaker's lock it is known exactly; the first probe's event has it saved in any case.
                     if self.0.known_state() == State::HalfOpen {
                         // Saved at once: its number must not be given again if the component fails.
-                        seated.cell().unsaved = every;
+                        seated.cell().due = true;
                     }
                     Ok((Ok((permit, seated.cell().incarnation())), event))
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::leased::Asked;
-use super::{Inner, Shared};
+use super::{Home, Inner, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
 use crate::condition::CallRecord;
@@ -24,7 +24,7 @@ impl Shared {
         &self,
         asked: Asked,
         now: Time,
-        operation: impl FnOnce(&mut Seated<'_>, u64) -> Result<(T, Option<wit::Event>), ComponentFailure>,
+        operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
         let mut inner = self.inner.lock();
         let result = self.operate_locked(&mut inner, asked, now, operation);
@@ -38,10 +38,10 @@ impl Shared {
         inner: &mut Inner,
         asked: Asked,
         now: Time,
-        operation: impl FnOnce(&mut Seated<'_>, u64) -> Result<(T, Option<wit::Event>), ComponentFailure>,
+        operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
         let Inner { cell, conditions, outbox, failing, leasing } = inner;
-        let every = self.home.snapshot_every;
+        let Home { snapshot_every, snapshot_interval, .. } = &*self.home;
         // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
         let mut fresh = false;
         let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
@@ -53,9 +53,9 @@ impl Shared {
                 fresh |= self.changed(&StateChange::from_wit(event), outbox);
                 self.revoke_lease(leasing);
             }
-            let (answer, event) = operation(&mut seated, every)?;
+            let (answer, event) = operation(&mut seated)?;
             // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
-            let save = event.is_some() || seated.cell().unsaved >= every;
+            let save = event.is_some() || seated.cell().is_due(*snapshot_every, *snapshot_interval, now);
             let saved = if save { seated.save() } else { Ok(()) };
             if saved.is_err() {
                 seated.cell().note_unsaved(event.as_ref());
@@ -153,7 +153,7 @@ impl Shared {
         now: Time,
         ask: impl FnOnce(&mut Seated<'_>) -> Result<T, ComponentFailure>,
     ) -> Result<T, ComponentFailure> {
-        self.operate(Asked::Nothing, now, |seated, _| Ok((ask(seated)?, None))).map(|(answer, _)| answer)
+        self.operate(Asked::Nothing, now, |seated| Ok((ask(seated)?, None))).map(|(answer, _)| answer)
     }
 
     /// Asks what changes nothing, and which the component knows for every breaker that it made.
@@ -175,10 +175,10 @@ impl Shared {
         now: Time,
         call: impl FnOnce(&wit::Guest, &mut Store, u32) -> wasmtime::Result<Option<wit::Event>>,
     ) -> Result<Option<StateChange>, ComponentFailure> {
-        let changed = self.operate(Asked::Change, now, |seated, every| {
+        let changed = self.operate(Asked::Change, now, |seated| {
             let event = seated.ask(call)?;
             self.leased.note(now);
-            seated.cell().unsaved = every;
+            seated.cell().due = true;
             Ok(((), event))
         });
         changed.map(|((), change)| change)
@@ -204,7 +204,7 @@ impl Shared {
             }
         };
         let outcome = outcome.to_wit(latency, verdicts);
-        let settled = self.operate_locked(&mut inner, Asked::Record, now, |seated, _| {
+        let settled = self.operate_locked(&mut inner, Asked::Record, now, |seated| {
             let answer =
                 seated.ask(|guest, store, id| guest.call_record_outcome(store, id, permit, &outcome, now.nanos()))?;
             self.taken(seated, answer, incarnation, now)
@@ -220,7 +220,7 @@ impl Shared {
     /// Hands in a score after its outcome was settled.
     pub(super) fn report(&self, permit: u64, incarnation: u64, report: wit::QualityReport, now: Time) -> Recorded {
         let now = self.leased.seen(now);
-        let settled = self.operate(Asked::Record, now, |seated, _| {
+        let settled = self.operate(Asked::Record, now, |seated| {
             let answer =
                 seated.ask(|guest, store, id| guest.call_report_quality(store, id, permit, report, now.nanos()))?;
             self.taken(seated, answer, incarnation, now)
@@ -250,7 +250,7 @@ impl Shared {
             return Ok(inner.conditions.none());
         }
         // Asked before, and not under the instance's lock: a condition may take its time.
-        let (standing, _) = self.operate_locked(inner, Asked::Nothing, now, |seated, _| {
+        let (standing, _) = self.operate_locked(inner, Asked::Nothing, now, |seated| {
             let standing = seated.ask(|guest, store, id| guest.call_permit_standing(store, id, permit, now.nanos()))?;
             Ok((standing, None))
         })?;

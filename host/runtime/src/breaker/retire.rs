@@ -24,7 +24,7 @@ impl Breaker {
     pub(crate) fn retire(&self) -> Option<(Arc<[u8]>, Time, u64)> {
         let mut inner = self.0.inner.lock();
         let now = self.0.leased.seen(inner.cell.last_now());
-        let saved = self.0.operate_locked(&mut inner, Asked::Nothing, now, |seated, _| {
+        let saved = self.0.operate_locked(&mut inner, Asked::Nothing, now, |seated| {
             seated.save()?;
             Ok(((), None))
         });

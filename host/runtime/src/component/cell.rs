@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::room::Claim;
+use std::time::Duration;
+
 use crate::bindings::breaker as wit;
 use crate::policy::Policy;
 use crate::text::shortened;
@@ -28,6 +30,8 @@ pub(crate) struct Cell {
     opening: Option<Opening>,
     /// Records since `saved`: what a failure would lose.
     pub(crate) unsaved: u64,
+    /// It is to be saved whatever has passed since.
+    pub(crate) due: bool,
     /// The latest time that it was called with.
     pub(super) last_now: Arc<AtomicI64>,
 }
@@ -67,6 +71,7 @@ impl Cell {
             snapshot_failed: false,
             opening: None,
             unsaved: 0,
+            due: false,
             last_now,
         }
     }
@@ -92,6 +97,12 @@ impl Cell {
     pub(crate) fn unsaved_opening(&self, now: Time) -> Option<(String, u64)> {
         let Opening { until, reason } = self.opening.as_ref()?;
         Some((reason.clone(), span_nanos(until.saturating_since(now))))
+    }
+
+    /// Whether it is to be saved now: it must be, or so many records have come, and so long has passed, since it was.
+    pub(crate) fn is_due(&self, records: u64, interval: Duration, now: Time) -> bool {
+        let long_ago = || self.saved.as_ref().is_none_or(|saved| now.saturating_since(saved.at) >= interval);
+        self.due || self.unsaved >= records && long_ago()
     }
 
     /// The last snapshot and when it was taken.

@@ -330,6 +330,7 @@ impl Seated<'_> {
             Some(bytes) => {
                 self.cell.set_saved(bytes.into(), now);
                 self.cell.unsaved = 0;
+                self.cell.due = false;
                 Ok(())
             }
             None => Err(self.nonsense("a breaker that it made is unknown to it")),

@@ -34,6 +34,7 @@ pub struct RegistryBuilder {
     salt: Option<u64>,
     failure_mode: FailureMode,
     snapshot_every: u64,
+    snapshot_interval: Duration,
     lease_after: u32,
     event_capacity: usize,
     bounds: Bounds,
@@ -58,6 +59,7 @@ impl Default for RegistryBuilder {
             salt: None,
             failure_mode: FailureMode::Open,
             snapshot_every: 256,
+            snapshot_interval: Duration::from_secs(1),
             lease_after: 16,
             event_capacity: 1024,
             bounds: Bounds { deadline: Duration::from_secs(2), memory_bytes_max: 256 << 20 },
@@ -117,10 +119,17 @@ impl RegistryBuilder {
         self
     }
 
-    /// After how many records of a breaker a snapshot of it is taken, besides the one after each change of its state: as
-    /// many records can be lost when the component fails. Default 256; at least 1.
+    /// After how many records of a breaker a snapshot of it is taken, besides the one after each change of its state; but see
+    /// [`snapshot_interval`](Self::snapshot_interval). Default 256; at least 1.
     pub fn snapshot_every(mut self, records: u64) -> Self {
         self.snapshot_every = records.max(1);
+        self
+    }
+
+    /// How long, at least, lies between two such snapshots of a busy breaker: what comes meanwhile can be lost when the
+    /// component fails. Default 1 s, on the registry's clock.
+    pub fn snapshot_interval(mut self, interval: Duration) -> Self {
+        self.snapshot_interval = interval;
         self
     }
 
@@ -206,6 +215,7 @@ impl RegistryBuilder {
             metrics: Arc::new(metrics),
             failure_mode: self.failure_mode,
             snapshot_every: self.snapshot_every,
+            snapshot_interval: self.snapshot_interval,
             lease_after: self.lease_after,
             cores: cores(),
         };
