@@ -220,6 +220,16 @@ pub enum RegistryError {
         /// How many breakers with this policy there is room for where there are no others.
         fit: u64,
     },
+    /// A key of a family is too long to be kept.
+    #[error("a key of `{family}` has {bytes} bytes, and may have {max}: hash longer ones")]
+    KeyTooLong {
+        /// The family's name.
+        family: Arc<str>,
+        /// The key's length.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
     /// A keyed family, or a breaker that was to be restored, has a name that is taken.
     #[error("the name `{0}` is taken")]
     NameTaken(Arc<str>),

@@ -101,8 +101,9 @@ fn the_bytes_of_retired_ones_are_bounded_too() {
         fail(&breaker);
         breaker.snapshot().unwrap().len()
     };
-    // Room for two, as snapshots of equal states are about equally long.
-    let settings = KeyedSettings { live_max: 1, retired_bytes_max: 2 * one + one / 2, ..KeyedSettings::default() };
+    // Room for two, each with a key of one byte, as snapshots of equal states are about equally long.
+    let settings =
+        KeyedSettings { live_max: 1, retired_bytes_max: 2 * (one + 1) + one / 2, ..KeyedSettings::default() };
     let family = registry.keyed("tenant", &policy, settings).unwrap();
     for key in ["a", "b", "c", "d", "e"] {
         fail(&family.get(key).unwrap());
@@ -301,4 +302,13 @@ fn names_of_breakers_and_families_are_one_space() {
     assert!(matches!(registry.breaker("tenant", &policy), Err(RegistryError::NameTaken(name)) if &*name == "tenant"));
     assert!(matches!(registry.keyed("llm", &policy, KeyedSettings::default()), Err(RegistryError::NameTaken(_))));
     assert_eq!((registry.list().len(), registry.list_keyed().len()), (1, 1));
+}
+
+#[test]
+fn keys_are_bounded() {
+    let (_, family) = family(1, 1);
+    assert!(family.get(&"k".repeat(1024)).is_ok());
+    let refused = family.get(&"k".repeat(1025)).unwrap_err();
+    assert_eq!(refused, RegistryError::KeyTooLong { family: "tenant".into(), bytes: 1025, max: 1024 });
+    assert!(refused.to_string().contains("1025 bytes") && refused.to_string().contains("1024"), "{refused}");
 }

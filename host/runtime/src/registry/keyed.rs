@@ -14,6 +14,8 @@ use crate::metrics::BreakerMeters;
 use crate::policy::Policy;
 use crate::types::{State, Time};
 
+/// The longest key: keys come from outside, and are kept.
+const KEY_BYTES_MAX: usize = 1024;
 /// How many of the breakers that were not used for longest are looked at for one that may retire. Those that may not, since
 /// somebody holds them or they aren't closed, count as used now, so that the next call looks at others.
 const RETIRE_LOOKS_MAX: usize = 1024;
@@ -29,7 +31,7 @@ pub struct KeyedSettings {
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
     /// wasn't used for longest is forgotten: its key starts afresh.
     pub retired_max: usize,
-    /// Bytes that those snapshots may have together. Default 64 MiB.
+    /// Bytes that those snapshots and their keys may have together. Default 64 MiB.
     pub retired_bytes_max: usize,
     /// Makes the host's own conditions for a key, where the policy names some.
     #[allow(clippy::type_complexity, reason = "a function of one argument is as clear as a name for it")]
@@ -44,8 +46,15 @@ impl Default for KeyedSettings {
 
 impl KeyedSettings {
     /// A key's conditions. Run without a lock, since they are the host's own code.
-    pub(super) fn make_conditions(&self, key: &str, policy: &Policy) -> Result<Held, RegistryError> {
-        Held::new(&key.into(), policy, self.conditions.as_ref().map_or_else(Conditions::new, |make| make(key)))
+    pub(super) fn make_conditions(
+        &self,
+        family: &str,
+        key: Option<&str>,
+        policy: &Policy,
+    ) -> Result<Held, RegistryError> {
+        let name = key.map_or_else(|| family.into(), |key| format!("{family}/{key}").into());
+        let made = self.conditions.as_ref().map_or_else(Conditions::new, |make| make(key.unwrap_or(family)));
+        Held::new(&name, policy, made)
     }
 }
 
@@ -77,7 +86,7 @@ struct Inner {
 struct Keys {
     live: LruCache<Arc<str>, Breaker>,
     retired: LruCache<Arc<str>, Retired>,
-    /// What the snapshots of `retired` have.
+    /// What the keys and snapshots of `retired` have.
     retired_bytes: usize,
 }
 
@@ -136,8 +145,13 @@ impl Keyed {
     /// retiring, so ask anew for each call.
     ///
     /// # Errors
-    /// Where the host's own conditions for this key are not those that the policy names.
+    /// Where the host's own conditions for this key are not those that the policy names; for a key of more than 1,024
+    /// bytes.
     pub fn get(&self, key: &str) -> Result<Breaker, RegistryError> {
+        if key.len() > KEY_BYTES_MAX {
+            let (family, bytes) = (Arc::clone(&self.0.name), key.len());
+            return Err(RegistryError::KeyTooLong { family, bytes, max: KEY_BYTES_MAX });
+        }
         let mut made = None;
         loop {
             // Dropped after the lock, since conditions are the host's own code.
@@ -149,7 +163,7 @@ impl Keyed {
             let new = !keys.retired.contains(key);
             if new && made.is_none() && self.0.settings.conditions.is_some() {
                 drop(keys);
-                made = Some(self.0.settings.make_conditions(key, &self.0.policy)?);
+                made = Some(self.0.settings.make_conditions(&self.0.name, Some(key), &self.0.policy)?);
                 continue;
             }
             // Taken out first, since the one that retires for it may push it out.
@@ -236,17 +250,17 @@ enum Gone {
 impl Keys {
     fn take_retired(&mut self, key: &str) -> Option<Retired> {
         let retired = self.retired.pop(key)?;
-        self.retired_bytes -= retired.snapshot.len();
+        self.retired_bytes -= key.len() + retired.snapshot.len();
         Some(retired)
     }
 
     /// Remembers one that retired, and forgets those for which there is no room any more.
     fn put_retired(&mut self, key: Arc<str>, retired: Retired, settings: &KeyedSettings, gone: &mut Vec<Gone>) {
-        self.retired_bytes += retired.snapshot.len();
+        self.retired_bytes += key.len() + retired.snapshot.len();
         self.retired.put(key, retired);
         while self.retired.len() > settings.retired_max || self.retired_bytes > settings.retired_bytes_max {
-            let Some((_, forgotten)) = self.retired.pop_lru() else { return };
-            self.retired_bytes -= forgotten.snapshot.len();
+            let Some((key, forgotten)) = self.retired.pop_lru() else { return };
+            self.retired_bytes -= key.len() + forgotten.snapshot.len();
             gone.push(Gone::Retired(forgotten));
         }
     }

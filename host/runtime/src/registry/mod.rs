@@ -245,7 +245,7 @@ impl Registry {
             return found;
         }
         // Made without the lock, since conditions are the host's own code.
-        let conditions = settings.make_conditions(name, policy)?;
+        let conditions = settings.make_conditions(name, None, policy)?;
         let home = self.0.making.lock().family_home(&self.0.home);
         // Those at work, and the overflow breaker.
         let count = settings.live_max.max(1).saturating_add(1);
@@ -316,8 +316,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Calls `callback` with every event, after the locks are released, one event at a time. What it panics with reaches no
-    /// guarded call.
+    /// Calls `callback` with every event, after the locks are released, one event at a time: on the thread that made the event,
+    /// or on a thread of the registry's own where several make some. What it panics with reaches no guarded call.
     pub fn on_event(&self, callback: impl Fn(&Event) + Send + Sync + 'static) {
         self.0.home.hub.on_event(Arc::new(callback));
     }
