@@ -24,9 +24,9 @@ pub(crate) fn lease(lease: core_::Lease<'_>) -> wit::Lease {
     }
 }
 
-pub(crate) fn settlement(settled: core_::LeasedSettlement) -> wit::LeasedSettlement {
+pub(crate) fn settlement(settled: core_::LeasedSettlement, next: Option<core_::Lease<'_>>) -> wit::LeasedSettlement {
     let events: Vec<wit::Event> = settled.events.into_iter().map(convert::event).collect();
-    wit::LeasedSettlement { stale: settled.stale, events }
+    wit::LeasedSettlement { stale: settled.stale, events, lease: next.map(lease) }
 }
 
 /// A batch as it crosses: a list for each column costs a quarter of what a list of records does.

@@ -190,13 +190,15 @@ impl wit::Guest for Component {
         scores: Vec<wit::QuantisedScore>,
         refused: u64,
         now: wit::Nanos,
+        renew: bool,
     ) -> Result<wit::LeasedSettlement, wit::LeasedError> {
         let columns =
             leased::Columns { marks: &marks, settled_at: &settled_at, latencies: &latencies, scores: &scores };
         columns.check()?;
         with(breaker, |breaker| {
             let settled = breaker.record_leased(Permit::from_bits(permit), columns.entries(), refused, now);
-            settled.map(leased::settlement).map_err(|_| wit::LeasedError::UnknownPermit)
+            let settled = settled.map_err(|_| wit::LeasedError::UnknownPermit)?;
+            Ok(leased::settlement(settled, renew.then(|| breaker.grant_lease(now))))
         })
         .unwrap_or(Err(wit::LeasedError::UnknownBreaker))
     }

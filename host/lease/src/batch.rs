@@ -79,6 +79,15 @@ impl Batch {
         self.marks.is_empty() && self.refused == 0
     }
 
+    /// Adds what comes after all that was kept.
+    pub fn append(&mut self, entry: Entry, at: u64) {
+        let (marks, latency, score) = Marks::of(entry);
+        self.marks.push(marks.bits());
+        self.settled_at.push(at);
+        self.latencies.push(latency);
+        self.scores.push(score);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
         self.marks.clear();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use softfuse_lease::{Admission, Batch, Entry, Lease, Owner, Terms};
 
-use super::Shared;
+use super::{Inner, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::Seated;
 use crate::error::{ComponentFailure, Rejected};
@@ -55,6 +55,10 @@ pub(crate) struct Leasing {
     /// Outcomes may be kept.
     batch_begun: bool,
     permit: u64,
+    /// What became of a success that was recorded together with what was kept.
+    together: Option<Effect>,
+    /// The lease that came with it.
+    next: Option<wit::Lease>,
     /// Permits that the component was asked for, while no buffer is lent.
     asked: u32,
     /// Outcomes that are recorded at once after a lease that didn't pay, and how many are left.
@@ -90,15 +94,7 @@ impl Leased {
     #[inline]
     pub(super) fn keep(&self, permit: u64, outcome: &Outcome, latency: Duration, now: Time) -> Option<Effect> {
         let lease = self.lease.get()?;
-        if outcome.kind != OutcomeKind::Success || outcome.retry_after.is_some() {
-            return None;
-        }
-        let (score, pending) = match outcome.signal {
-            Signal::None => (None, false),
-            Signal::Score(score) => (Some(score.units()), false),
-            Signal::Pending => (None, true),
-        };
-        effect(lease.keep(permit, now.nanos(), Entry::Success { latency: span_nanos(latency), score, pending })?)
+        effect(lease.keep(permit, now.nanos(), entry(outcome, latency)?)?)
     }
 
     /// Keeps a late score, where that is benign. One that won't come is left to the component: it knows what that counts as.
@@ -125,6 +121,20 @@ impl Leased {
     pub(super) fn is_waiting(&self) -> bool {
         self.lease.get().is_some_and(Lease::is_waiting)
     }
+}
+
+/// An outcome as what may wait; none for what never may.
+#[inline]
+fn entry(outcome: &Outcome, latency: Duration) -> Option<Entry> {
+    if outcome.kind != OutcomeKind::Success || outcome.retry_after.is_some() {
+        return None;
+    }
+    let (score, pending) = match outcome.signal {
+        Signal::None => (None, false),
+        Signal::Score(score) => (Some(score.units()), false),
+        Signal::Pending => (None, true),
+    };
+    Some(Entry::Success { latency: span_nanos(latency), score, pending })
 }
 
 fn effect(tag: u32) -> Option<Effect> {
@@ -159,6 +169,25 @@ impl Leasing {
 }
 
 impl Shared {
+    /// A success for which the lease has no room left, or that isn't benign any more: it may be recorded together with what
+    /// was kept, as the last of them.
+    pub(super) fn goes_together(
+        &self,
+        inner: &Inner,
+        permit: u64,
+        outcome: &Outcome,
+        latency: Duration,
+    ) -> Option<Entry> {
+        let leasing = &inner.leasing;
+        let last = leasing.batch_begun && leasing.permit == permit && inner.conditions.is_empty();
+        entry(outcome, latency).filter(|_| last)
+    }
+
+    /// What became of it; none where the component never heard of it.
+    pub(super) fn together(&self, inner: &mut Inner) -> Option<Effect> {
+        inner.leasing.together.take()
+    }
+
     /// Ends the lease, and throws away what it kept: how many outcomes the component never heard of. They are counted as
     /// calls, which they were.
     pub(super) fn lose_leased(&self, leasing: &mut Leasing) -> u64 {
@@ -176,12 +205,19 @@ impl Shared {
         asked: Asked,
     ) -> Result<Vec<wit::Event>, ComponentFailure> {
         let was_open = leasing.batch_begun;
+        (leasing.together, leasing.next) = (None, None);
         leasing.take(&self.leased, &self.meters);
-        if was_open && asked == Asked::Record {
+        if was_open && matches!(asked, Asked::Record | Asked::Together(..)) {
             leasing.set_pace();
         }
+        let mut latest = self.leased.lease.get().map_or(0, Lease::latest);
+        if let Asked::Together(entry, at) = asked {
+            latest = latest.max(at);
+            leasing.batch.append(entry, at);
+            leasing.together = Some(Effect::Lost);
+        }
+        let renew = matches!(asked, Asked::Together(..)) && leasing.paused == 0;
         let batch = &leasing.batch;
-        let latest = self.leased.lease.get().map_or(0, Lease::latest);
         // What asks sees the latest time by itself; what only looks doesn't.
         let unseen = asked == Asked::Nothing && latest > self.leased.told.load(Ordering::Relaxed);
         if batch.is_empty() && !unseen {
@@ -191,11 +227,22 @@ impl Shared {
         seated.cell().unsaved += batch.len() as u64;
         let answer = seated.ask(|guest, store, id| {
             let Batch { marks, settled_at, latencies, scores, refused, .. } = batch;
-            guest.call_record_leased(store, id, permit, marks, settled_at, latencies, scores, *refused, latest)
+            guest.call_record_leased(store, id, permit, marks, settled_at, latencies, scores, *refused, latest, renew)
         })?;
         self.leased.told.fetch_max(latest, Ordering::Relaxed);
         match answer {
-            Ok(settlement) => Ok(settlement.events),
+            Ok(settlement) => {
+                if matches!(asked, Asked::Together(..)) {
+                    let looks_away = self.known_state() == State::Disabled;
+                    leasing.together = Some(match settlement.stale {
+                        0 if looks_away => Effect::Ignored,
+                        0 => Effect::Recorded,
+                        _ => Effect::Stale,
+                    });
+                    leasing.next = settlement.lease;
+                }
+                Ok(settlement.events)
+            }
             Err(error) => Err(seated.nonsense(&format!("what it leased was refused: {error:?}"))),
         }
     }
@@ -220,11 +267,11 @@ impl Shared {
                     leasing.owner = Some(owner);
                 }
             }
-            Asked::Record if leasing.paused > 0 => {
+            Asked::Record | Asked::Together(..) if leasing.paused > 0 => {
                 leasing.paused -= 1;
                 return Ok(());
             }
-            Asked::Permit | Asked::Record => {}
+            Asked::Permit | Asked::Record | Asked::Together(..) => {}
         }
         match (self.known_state(), asked) {
             // Each probe is asked for.
@@ -236,8 +283,12 @@ impl Shared {
             (State::Open | State::ForcedOpen, Asked::Record) => return Ok(()),
             _ => {}
         }
+        let next = leasing.next.take();
         let (Some(lease), Some(owner)) = (self.leased.lease.get(), leasing.owner.as_mut()) else { return Ok(()) };
-        let granted = seated.ask(|guest, store, id| guest.call_grant_lease(store, id, now.nanos()))?;
+        let granted = match next {
+            Some(next) => Some(next),
+            None => seated.ask(|guest, store, id| guest.call_grant_lease(store, id, now.nanos()))?,
+        };
         self.leased.incarnation.store(seated.cell().incarnation(), Ordering::Release);
         match granted {
             Some(wit::Lease::Admit(terms)) => {
@@ -289,4 +340,6 @@ pub(super) enum Asked {
     Change,
     Permit,
     Record,
+    /// A success that goes together with what was kept, and when.
+    Together(Entry, u64),
 }

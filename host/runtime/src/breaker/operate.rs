@@ -45,23 +45,31 @@ impl Shared {
         // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
         let mut fresh = false;
         let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
+            let mut asked = asked;
             if let Some(restored) = seated.restored() {
+                if matches!(asked, Asked::Together(..)) {
+                    // What it was to go together with is lost, and its permit may be unknown now.
+                    asked = Asked::Nothing;
+                }
                 let lost = self.lose_leased(leasing);
                 fresh |= self.welcome_back(&mut seated, restored, lost, now, outbox)?;
             }
-            for event in self.record_leased(leasing, &mut seated, asked)? {
-                fresh |= self.changed(&StateChange::from_wit(event), outbox);
-                self.revoke_lease(leasing);
-            }
+            // None, unless what came last was no longer benign, or the component doesn't keep to its lease.
+            let mut events = self.record_leased(leasing, &mut seated, asked)?;
             let (answer, event) = operation(&mut seated)?;
+            events.extend(event);
             // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
-            let save = event.is_some() || seated.cell().is_due(*snapshot_every, *snapshot_interval, now);
+            let save = !events.is_empty() || seated.cell().is_due(*snapshot_every, *snapshot_interval, now);
             let saved = if save { seated.save() } else { Ok(()) };
             if saved.is_err() {
-                seated.cell().note_unsaved(event.as_ref());
+                seated.cell().note_unsaved(events.last());
             }
-            let change = event.map(StateChange::from_wit);
-            fresh |= change.as_ref().is_some_and(|change| self.changed(change, outbox));
+            let mut change = None;
+            for event in events {
+                let happened = StateChange::from_wit(event);
+                fresh |= self.changed(&happened, outbox);
+                change = Some(happened);
+            }
             // An open period may have become longer, without an event.
             let refusing = asked == Asked::Record && matches!(self.known_state(), State::Open | State::ForcedOpen);
             if change.is_some() || refusing || asked == Asked::Change {
@@ -203,6 +211,24 @@ impl Shared {
                 return (Effect::Lost, None);
             }
         };
+        if let Some(entry) = self.goes_together(&inner, permit, &outcome, latency) {
+            let together = Asked::Together(entry, now.nanos());
+            let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
+            let together = self.together(&mut inner);
+            if together.is_none() {
+                // Not even handed in: otherwise it is counted with what it went with.
+                self.lose(&mut inner);
+            }
+            let recorded = match (together, settled) {
+                (Some(effect), Ok(((), change))) if effect != Effect::Lost => {
+                    self.leased.note(now);
+                    (effect, change)
+                }
+                _ => (Effect::Lost, None),
+            };
+            self.publish(inner);
+            return recorded;
+        }
         let outcome = outcome.to_wit(latency, verdicts);
         let settled = self.operate_locked(&mut inner, Asked::Record, now, |seated| {
             let answer =

@@ -87,4 +87,4 @@
     (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#grant-lease") (param i32 i64) (result i32) (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#record-leased")
-    (param i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32) (i32.const 2048)))
+    (param i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32) (result i32) (i32.const 2048)))
