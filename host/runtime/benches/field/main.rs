@@ -33,6 +33,8 @@ fn main() {
     // `cargo test` runs benches too, with this: then one short look is enough.
     let quick = flag("--quick") || flag("--test");
     let unit = if quick { 100 } else { 1_000 };
+    // What an earlier run has measured isn't this one's.
+    let _ = std::fs::remove_dir_all(table::folder());
     let criterion = Criterion::default()
         .output_directory(&table::folder())
         .without_plots()
