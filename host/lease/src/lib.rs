@@ -167,13 +167,12 @@ impl Lease {
     /// Whether the pool has a place for this slot.
     #[inline]
     fn has_room(&self, stripe: &Stripe, pinned: &Pinned<'_>) -> bool {
+        let share = |left: u32| (left / (2 * self.stripes.len() as u32)).clamp(1, DRAW_MAX);
         while pinned.index() >= stripe.limit() {
-            let drawn = self.pool.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                let share = (left / (2 * self.stripes.len() as u32)).clamp(1, DRAW_MAX);
-                left.checked_sub(share)
-            });
+            let drawn =
+                self.pool.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(share(left)));
             let Ok(before) = drawn else { return false };
-            stripe.raise_limit((before / (2 * self.stripes.len() as u32)).clamp(1, DRAW_MAX));
+            stripe.raise_limit(share(before));
         }
         true
     }
@@ -221,12 +220,7 @@ impl Lease {
                 stripe.open(owner.epoch);
             }
         }
-        self.admit_with(owner, terms.permit);
-    }
-
-    /// Admits calls with this permit; outcomes are kept as before.
-    pub fn admit_with(&self, owner: &mut Owner, permit: u64) {
-        match permit.checked_add(ADMIT) {
+        match terms.permit.checked_add(ADMIT) {
             Some(word) => self.admission.store(word, Ordering::Release),
             // No component gives such a permit.
             None => self.ask(owner),

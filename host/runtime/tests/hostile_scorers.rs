@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{engine, scorer, scorer_configured, scorer_importing, scorer_with};
+use common::{PanickingLog, engine, scorer, scorer_configured, scorer_importing, scorer_with};
 use softfuse::{
     Builtin, ConfigProblem, Event, Exchange, LoadError, ScoreOutcome, Scorer, ScorerError, ScorerFailure,
     ScorerSettings, Scoring, ScoringSettings, State,
@@ -253,39 +253,13 @@ fn in_a_process_of_its_own(name: &str, key: &str, value: &str) -> bool {
     false
 }
 
-/// A log that panics, on the threads that score.
-struct PanickingLog;
-
-impl tracing::Subscriber for PanickingLog {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        let thread = std::thread::current();
-        assert!(!thread.name().is_some_and(|name| name.starts_with("softfuse-scorer")), "a log of the user's");
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[test]
 fn a_log_that_panics_ends_no_thread_and_leaves_no_debt() {
     let name = "a_log_that_panics_ends_no_thread_and_leaves_no_debt";
     if !in_a_process_of_its_own(name, "SOFTFUSE_TEST", name) {
         return;
     }
-    tracing::subscriber::set_global_default(PanickingLog).unwrap();
+    tracing::subscriber::set_global_default(PanickingLog("softfuse-scorer")).unwrap();
     let (_, _, breaker) =
         common::breaker("require_quality_signal = true\ntrip_on = { quality_below = { threshold = 0.5, window = 2 } }");
     let scoring = Scoring::start(load(&scorer("unreachable")), ScoringSettings::default()).unwrap();

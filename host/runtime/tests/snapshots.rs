@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{HOSTS_OWN, TWO_FAILURES, builder, clock, fail, hostile_breaker_with};
+use common::{HOSTS_OWN, PanickingLog, TWO_FAILURES, builder, clock, fail, hostile_breaker_with};
 use softfuse::{
     Breaker, CallRecord, ComponentFailure, Condition, Conditions, Effect, Event, Outcome, Registry, RegistryError,
     RestoreError, State,
@@ -223,31 +223,6 @@ fn long_texts_are_cut_before_they_cross() {
     assert_eq!(failures(&registry), "");
 }
 
-/// A log that panics with every line.
-struct PanickingLog;
-
-impl tracing::Subscriber for PanickingLog {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        panic!("a log of the user's");
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// The instance that has failed is given up before anybody is told.
 #[test]
 fn a_log_that_panics_keeps_no_dead_instance() {
@@ -256,7 +231,7 @@ fn a_log_that_panics_keeps_no_dead_instance() {
     let breaker = registry.breaker("llm", &policy).unwrap();
     breaker.trip("so", None).unwrap();
     breaker.reset().unwrap();
-    tracing::subscriber::with_default(PanickingLog, || {
+    tracing::subscriber::with_default(PanickingLog(""), || {
         assert_eq!(settle(&breaker, TRAP), Effect::Lost);
         assert_eq!(settle(&breaker, 1), Effect::Recorded);
         breaker.trip("so", None).unwrap();

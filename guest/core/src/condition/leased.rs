@@ -1,9 +1,9 @@
 //! Many successes at once, as a lease keeps them: condition by condition, so that each is looked up once for all of them.
 
-use super::{Condition, Leaf, LeafState, Tree};
+use super::{Condition, Leaf, LeafState, Record, Tree};
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
-use crate::window::{Extent, Sample, Samples};
+use crate::window::{Extent, Samples};
 
 /// A success, or a late score, in the order in which it happened: times don't run backwards.
 #[derive(Clone, Copy, Debug)]
@@ -28,46 +28,23 @@ impl Tree {
 
 impl LeafState {
     fn record_leased(&mut self, condition: &Condition, records: &[LeasedRecord], origin: Instant) {
-        let settled = || records.iter().filter(|record| !record.late);
-        match (self, *condition) {
-            (Self::Window(samples), Condition::QualityBelow { window, .. }) => {
-                for record in records {
-                    samples.roll(window.extent, record.at.since(origin));
-                    if let Some(score) = record.score {
-                        samples.push(window.extent, Sample { value: score.units(), hit: false });
-                    }
+        if let (Self::Window(Samples::Bits(ring)), Condition::ErrorRateAbove { window, .. }) = (&mut *self, condition)
+            && let Extent::Count(capacity) = window.extent
+        {
+            // Fewer than fit into memory, and so than 2^32.
+            ring.push_misses(capacity, records.iter().filter(|record| !record.late).count() as u32);
+            return;
+        }
+        for &LeasedRecord { at, late, latency, score } in records {
+            match *condition {
+                Condition::QualityBelow { window, .. } if late => self.record_score(window, score, at.since(origin)),
+                // It is no record to the others.
+                _ if late => {}
+                _ => {
+                    let record = Record { failed: false, latency, score, verdicts: &[] };
+                    self.record(condition, &record, at.since(origin));
                 }
             }
-            (Self::Window(samples), Condition::LatencyAbove { threshold, window }) => {
-                for record in settled() {
-                    samples.roll(window.extent, record.at.since(origin));
-                    let value = i64::try_from(record.latency).unwrap_or(i64::MAX);
-                    samples.push(window.extent, Sample { value, hit: record.latency > threshold });
-                }
-            }
-            (Self::Window(Samples::Bits(ring)), Condition::ErrorRateAbove { window, .. }) => {
-                if let Extent::Count(capacity) = window.extent {
-                    // Fewer than fit into memory, and so than 2^32.
-                    ring.push_misses(capacity, settled().count() as u32);
-                }
-            }
-            (Self::Window(samples), Condition::ErrorRateAbove { window, .. }) => {
-                for record in settled() {
-                    samples.roll(window.extent, record.at.since(origin));
-                    samples.push(window.extent, Sample { value: 0, hit: false });
-                }
-            }
-            (Self::Window(samples), Condition::SlowCallRateAbove { threshold, window, .. }) => {
-                for record in settled() {
-                    samples.roll(window.extent, record.at.since(origin));
-                    let hit = record.latency > threshold;
-                    samples.push(window.extent, Sample { value: i64::from(hit), hit });
-                }
-            }
-            (Self::Streak(streak), Condition::ConsecutiveFailures { .. }) if settled().next().is_some() => *streak = 0,
-            (Self::Verdict(verdict), Condition::Host { .. }) if settled().next().is_some() => *verdict = None,
-            // Late scores alone, or what `new` doesn't pair.
-            _ => {}
         }
     }
 }

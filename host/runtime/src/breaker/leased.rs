@@ -10,14 +10,14 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use softfuse_lease::{Admission, Batch, Entry, Lease, Owner, Terms};
 
-use super::{Inner, Shared};
+use super::Shared;
 use crate::bindings::breaker as wit;
 use crate::component::Seated;
 use crate::error::{ComponentFailure, Rejected};
 use crate::metrics::BreakerMeters;
 use crate::types::{Effect, Outcome, OutcomeKind, Score, Signal, State, Time, span_nanos};
 
-/// A lease that kept fewer outcomes than this didn't pay: three calls of the component end one and begin the next.
+/// A lease that kept fewer outcomes than this didn't pay: its terms cost the component more than recording at once.
 const KEPT_MIN: usize = 4;
 /// Outcomes that are recorded at once, at most, before another lease is tried.
 const PAUSE_MAX: u32 = 64;
@@ -53,10 +53,10 @@ pub(crate) struct Leasing {
     owner: Option<Owner>,
     batch: Batch,
     /// Outcomes may be kept.
-    batch_begun: bool,
+    open: bool,
     permit: u64,
-    /// What became of a success that was recorded together with what was kept.
-    together: Option<Effect>,
+    /// What became of a success that was recorded together with what was kept; none where the component never heard of it.
+    pub(super) together: Option<Effect>,
     /// The lease that came with it.
     next: Option<wit::Lease>,
     /// Permits that the component was asked for, while no buffer is lent.
@@ -94,12 +94,12 @@ impl Leased {
     #[inline]
     pub(super) fn keep(&self, permit: u64, outcome: &Outcome, latency: Duration, now: Time) -> Option<Effect> {
         let lease = self.lease.get()?;
-        effect(lease.keep(permit, now.nanos(), entry(outcome, latency)?)?)
+        lease.keep(permit, now.nanos(), entry(outcome, latency)?).map(effect)
     }
 
     /// Keeps a late score, where that is benign. One that won't come is left to the component: it knows what that counts as.
     pub(super) fn keep_late(&self, permit: u64, score: Score, now: Time) -> Option<Effect> {
-        effect(self.lease.get()?.keep(permit, now.nanos(), Entry::Late(Some(score.units())))?)
+        self.lease.get()?.keep(permit, now.nanos(), Entry::Late(Some(score.units()))).map(effect)
     }
 
     /// The time that counts: time never runs backwards, and the component wasn't told of every call.
@@ -137,14 +137,14 @@ fn entry(outcome: &Outcome, latency: Duration) -> Option<Entry> {
     Some(Entry::Success { latency: span_nanos(latency), score, pending })
 }
 
-fn effect(tag: u32) -> Option<Effect> {
-    Some(if tag == IGNORED { Effect::Ignored } else { Effect::Recorded })
+fn effect(tag: u32) -> Effect {
+    if tag == IGNORED { Effect::Ignored } else { Effect::Recorded }
 }
 
 impl Leasing {
     /// Takes what was kept, and counts it. Nothing more is kept until the next lease.
     fn take(&mut self, leased: &Leased, meters: &BreakerMeters) {
-        self.batch_begun = false;
+        self.open = false;
         if let (Some(lease), Some(owner)) = (leased.lease.get(), self.owner.as_mut()) {
             lease.take(owner, &mut self.batch);
             if !self.batch.is_empty() {
@@ -159,8 +159,14 @@ impl Leasing {
         self.paused = self.pause;
     }
 
-    /// Ends every permission, in every thread.
-    fn revoke(&mut self, leased: &Leased) {
+    /// A success for which the lease has no room left, or that isn't benign any more: it may be recorded together with what
+    /// was kept, as the last of them.
+    pub(super) fn goes_together(&self, permit: u64, outcome: &Outcome, latency: Duration) -> Option<Entry> {
+        entry(outcome, latency).filter(|_| self.open && self.permit == permit)
+    }
+
+    /// Ends every permission, in every thread: the state has changed, or may have.
+    pub(super) fn revoke(&mut self, leased: &Leased) {
         if let (Some(lease), Some(owner)) = (leased.lease.get(), self.owner.as_mut()) {
             lease.ask(owner);
         }
@@ -169,25 +175,6 @@ impl Leasing {
 }
 
 impl Shared {
-    /// A success for which the lease has no room left, or that isn't benign any more: it may be recorded together with what
-    /// was kept, as the last of them.
-    pub(super) fn goes_together(
-        &self,
-        inner: &Inner,
-        permit: u64,
-        outcome: &Outcome,
-        latency: Duration,
-    ) -> Option<Entry> {
-        let leasing = &inner.leasing;
-        let last = leasing.batch_begun && leasing.permit == permit && inner.conditions.is_empty();
-        entry(outcome, latency).filter(|_| last)
-    }
-
-    /// What became of it; none where the component never heard of it.
-    pub(super) fn together(&self, inner: &mut Inner) -> Option<Effect> {
-        inner.leasing.together.take()
-    }
-
     /// Ends the lease, and throws away what it kept: how many outcomes the component never heard of. They are counted as
     /// calls, which they were.
     pub(super) fn lose_leased(&self, leasing: &mut Leasing) -> u64 {
@@ -204,7 +191,7 @@ impl Shared {
         seated: &mut Seated<'_>,
         asked: Asked,
     ) -> Result<Vec<wit::Event>, ComponentFailure> {
-        let was_open = leasing.batch_begun;
+        let was_open = leasing.open;
         (leasing.together, leasing.next) = (None, None);
         leasing.take(&self.leased, &self.meters);
         if was_open && matches!(asked, Asked::Record | Asked::Together(..)) {
@@ -304,7 +291,7 @@ impl Shared {
                     tag,
                 };
                 lease.open(owner, &terms);
-                leasing.batch_begun = terms.outcomes_max > 0;
+                leasing.open = terms.outcomes_max > 0;
             }
             Some(wit::Lease::Refuse(terms)) => {
                 let rejection = terms.rejection;
@@ -323,11 +310,6 @@ impl Shared {
             Some(wit::Lease::Ask) | None => lease.ask(owner),
         }
         Ok(())
-    }
-
-    /// Ends every permission: the state has changed, or may have.
-    pub(super) fn revoke_lease(&self, leasing: &mut Leasing) {
-        leasing.revoke(&self.leased);
     }
 }
 

@@ -73,7 +73,7 @@ impl Shared {
             // An open period may have become longer, without an event.
             let refusing = asked == Asked::Record && matches!(self.known_state(), State::Open | State::ForcedOpen);
             if change.is_some() || refusing || asked == Asked::Change {
-                self.revoke_lease(leasing);
+                leasing.revoke(&self.leased);
             }
             let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
             Ok((answer, change, failure))
@@ -126,22 +126,27 @@ impl Shared {
             seated.ask(|guest, store, id| guest.call_trip(store, id, &reason, Some(open_for), now.nanos()))?;
         }
         // A component that can't say leaves it at what is known.
-        if let Some(status) = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))? {
-            self.note(State::from_wit(status.state), status.trip_count);
-        }
+        self.note_status(seated, now)?;
         let state = self.known_state();
         let breaker = Arc::clone(&self.name);
         outbox.push(Event::BreakerRestored { breaker, state, records_lost, from_snapshot });
         Ok(!from_snapshot || state != known)
     }
 
+    /// Asks where the breaker stands, and takes note of it: whether the component said.
+    fn note_status(&self, seated: &mut Seated<'_>, now: Time) -> Result<bool, ComponentFailure> {
+        let status = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))?;
+        if let Some(status) = &status {
+            self.note(State::from_wit(status.state), status.trip_count);
+        }
+        Ok(status.is_some())
+    }
+
     /// Learns where the breaker stands.
     pub(crate) fn learn(&self, now: Time) -> Result<(), ComponentFailure> {
-        self.plain(now, |seated| {
-            let status = seated.ask(|guest, store, id| guest.call_status(store, id, now.nanos()))?;
-            let Some(status) = status else { return Err(seated.nonsense("no status of a breaker that it made")) };
-            self.note(State::from_wit(status.state), status.trip_count);
-            Ok(())
+        self.plain(now, |seated| match self.note_status(seated, now)? {
+            true => Ok(()),
+            false => Err(seated.nonsense("no status of a breaker that it made")),
         })
     }
 
@@ -211,10 +216,12 @@ impl Shared {
                 return (Effect::Lost, None);
             }
         };
-        if let Some(entry) = self.goes_together(&inner, permit, &outcome, latency) {
+        if let Some(entry) = inner.leasing.goes_together(permit, &outcome, latency)
+            && inner.conditions.is_empty()
+        {
             let together = Asked::Together(entry, now.nanos());
             let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
-            let together = self.together(&mut inner);
+            let together = inner.leasing.together.take();
             if together.is_none() {
                 // Not even handed in: otherwise it is counted with what it went with.
                 self.lose(&mut inner);

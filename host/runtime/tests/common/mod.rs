@@ -50,6 +50,32 @@ pub fn fail(breaker: &Breaker) {
     let _ = breaker.permit().unwrap().failure(FailureKind::Error);
 }
 
+/// A log that panics with every line of threads whose names begin so; of all threads, where that is empty.
+pub struct PanickingLog(pub &'static str);
+
+impl tracing::Subscriber for PanickingLog {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        let thread = std::thread::current();
+        assert!(!thread.name().unwrap_or_default().starts_with(self.0), "a log of the user's");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 pub fn wit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(name)
 }
