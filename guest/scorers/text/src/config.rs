@@ -6,7 +6,7 @@ use crate::refusal::Refusals;
 use crate::repetition::Limits;
 
 /// The scorer: its settings, and nothing else.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TextScorer {
     /// What each failed check costs.
     pub penalties: Penalties,
@@ -25,7 +25,7 @@ pub struct TextScorer {
 }
 
 /// What each failed check takes off the score, from 0 (the check is off) to 1.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Penalties {
     /// The answer is empty.
     pub empty: f64,
@@ -40,6 +40,8 @@ pub struct Penalties {
 }
 
 impl Penalties {
+    const DEFAULT: Self = Self { empty: 1.0, truncated: 0.5, repetition: 1.0, refusal: 0.8, json: 1.0 };
+
     /// The largest that can be.
     #[must_use]
     pub fn max(&self) -> f64 {
@@ -59,7 +61,7 @@ pub enum JsonWanted {
 }
 
 /// What counts as truncated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // four switches of a configuration
 pub struct TruncatedBy {
     /// The service stopped at its token limit and says so.
@@ -72,28 +74,44 @@ pub struct TruncatedBy {
     pub sentence_end: bool,
 }
 
+impl TruncatedBy {
+    const DEFAULT: Self = Self { finish_reason: true, broken_stream: true, cut_body: false, sentence_end: false };
+}
+
 impl TextScorer {
+    /// The scorer where nothing is set, without reading a text: each fresh instance is configured.
+    pub(crate) const DEFAULT: Self = Self {
+        penalties: Penalties::DEFAULT,
+        json: JsonWanted::Auto,
+        json_fenced: false,
+        characters_min: 1,
+        truncated_by: TruncatedBy::DEFAULT,
+        repetition: Limits::DEFAULT,
+        refusals: Refusals::DEFAULT,
+    };
+
     pub(crate) fn read(section: &mut Section<'_>) -> Self {
         Self {
             penalties: section.section("penalty", |penalty| Penalties {
-                empty: penalty.number("empty", 0.0..=1.0, 1.0),
-                truncated: penalty.number("truncated", 0.0..=1.0, 0.5),
-                repetition: penalty.number("repetition", 0.0..=1.0, 1.0),
-                refusal: penalty.number("refusal", 0.0..=1.0, 0.8),
-                json: penalty.number("json", 0.0..=1.0, 1.0),
+                empty: penalty.number("empty", 0.0..=1.0, Penalties::DEFAULT.empty),
+                truncated: penalty.number("truncated", 0.0..=1.0, Penalties::DEFAULT.truncated),
+                repetition: penalty.number("repetition", 0.0..=1.0, Penalties::DEFAULT.repetition),
+                refusal: penalty.number("refusal", 0.0..=1.0, Penalties::DEFAULT.refusal),
+                json: penalty.number("json", 0.0..=1.0, Penalties::DEFAULT.json),
             }),
             json: section.word(
                 "json",
                 &[("auto", JsonWanted::Auto), ("always", JsonWanted::Always), ("never", JsonWanted::Never)],
-                JsonWanted::Auto,
+                Self::DEFAULT.json,
             ),
-            json_fenced: section.flag("json_fenced", false),
-            characters_min: section.section("empty", |empty| empty.count("characters_min", 1..=1_000_000, 1)),
+            json_fenced: section.flag("json_fenced", Self::DEFAULT.json_fenced),
+            characters_min: section
+                .section("empty", |empty| empty.count("characters_min", 1..=1_000_000, Self::DEFAULT.characters_min)),
             truncated_by: section.section("truncated", |truncated| TruncatedBy {
-                finish_reason: truncated.flag("finish_reason", true),
-                broken_stream: truncated.flag("broken_stream", true),
-                cut_body: truncated.flag("cut_body", false),
-                sentence_end: truncated.flag("sentence_end", false),
+                finish_reason: truncated.flag("finish_reason", TruncatedBy::DEFAULT.finish_reason),
+                broken_stream: truncated.flag("broken_stream", TruncatedBy::DEFAULT.broken_stream),
+                cut_body: truncated.flag("cut_body", TruncatedBy::DEFAULT.cut_body),
+                sentence_end: truncated.flag("sentence_end", TruncatedBy::DEFAULT.sentence_end),
             }),
             repetition: section.section("repetition", Limits::read),
             refusals: section.section("refusal", Refusals::read),

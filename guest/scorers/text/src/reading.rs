@@ -77,7 +77,9 @@ struct Checks {
     json_asked: bool,
     /// The text, kept only where it must be one JSON document.
     document: String,
+    /// Those that aren't white space, counted as far as an answer must have some.
     characters: usize,
+    /// The last of them.
     last: Option<char>,
     beginning: Beginning,
     repetition: Repetition,
@@ -216,10 +218,11 @@ impl Checks {
     }
 
     fn take_text(&mut self, text: &str) -> Result<(), ScoreError> {
-        for character in text.chars().filter(|character| !character.is_whitespace()) {
-            self.characters += 1;
-            self.last = Some(character);
-        }
+        let black = |character: &char| !character.is_whitespace();
+        // Beyond what an answer must have, it doesn't matter how many there are.
+        let missing = self.scorer.characters_min.saturating_sub(self.characters);
+        self.characters += text.chars().filter(black).take(missing).count();
+        self.last = text.chars().rev().find(black).or(self.last);
         self.beginning.push(text);
         self.repetition.push(text);
         if self.json_asked {
@@ -266,7 +269,7 @@ impl Checks {
         let json_broken = self.json_asked && !cut && !self.is_json();
         let refused = self.refused || self.scorer.refusals.are_in(&self.beginning);
         let empty = self.characters < self.scorer.characters_min && !cut;
-        let repetition = core::mem::replace(&mut self.repetition, Repetition::new(self.scorer.repetition)).finish();
+        let repetition = self.repetition.finish();
         let worst = [
             (empty, penalties.empty),
             (truncated, penalties.truncated),

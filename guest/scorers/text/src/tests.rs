@@ -8,6 +8,12 @@ use crate::TextScorer;
 
 mod properties;
 
+#[test]
+fn the_defaults_are_those_of_the_empty_text() {
+    let read = softfuse_scorer_common::config::read("", TextScorer::read);
+    assert_eq!(read, Ok(TextScorer::DEFAULT));
+}
+
 const SSE: &str = "text/event-stream";
 const JSON: &str = "application/json";
 

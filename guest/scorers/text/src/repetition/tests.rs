@@ -1,8 +1,10 @@
 //! Loops and few distinct n-grams, in several scripts, and texts that look like it and aren't.
 
-use proptest::prelude::{Strategy, any, prop};
+use proptest::prelude::{Strategy, any, prop, prop_oneof};
 
 use super::{Limits, Repetition};
+
+mod plain;
 
 fn limits(config: &str) -> Limits {
     softfuse_scorer_common::config::read(config, Limits::read).expect("a good configuration")
@@ -102,12 +104,43 @@ fn limits_that_contradict_each_other_are_refused() {
     assert_eq!(keys, ["distinct_bad", "words_min"]);
 }
 
+/// Texts of few words in several scripts, with rounds, runs and long words in them.
+fn texts() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        4 => "[a-dA-D]{1,2}",
+        2 => "[a-z0-9]{1,40}",
+        1 => "caf\u{e9}s?|na\u{ef}ve[a-c]?|\u{c9}T\u{c9}|哈|我不",
+        1 => ("[a!\n0 哈]", 1..60_usize).prop_map(|(unit, times)| unit.repeat(times)),
+    ];
+    let gap = prop_oneof![8 => " ", 1 => "[.,;:!?@\\[`{/]", 1 => "\r\n|\u{2014}|\u{a0}|。"];
+    let some = prop::collection::vec((word, gap), 1..40)
+        .prop_map(|words| words.into_iter().map(|(word, gap)| word + &gap).collect::<String>());
+    prop::collection::vec((some, 1..4_usize), 1..6)
+        .prop_map(|parts| parts.into_iter().map(|(part, times)| part.repeat(times)).collect())
+}
+
+fn some_limits() -> impl Strategy<Value = Limits> {
+    (1..=8_usize, 20..60_usize, 0..10_usize, 4..50_usize, 2..5_usize, 10..60_usize).prop_map(
+        |(n, window_words, fewer, loop_words, loop_repeats, run_characters)| Limits {
+            n,
+            window_words,
+            words_min: window_words - fewer,
+            distinct_good: 0.9,
+            loop_words,
+            loop_repeats,
+            run_characters,
+            ..Limits::DEFAULT
+        },
+    )
+}
+
 proptest::proptest! {
     #[test]
     fn pieces_make_no_difference(text in "([a-c ]|\\PC|哈){0,400}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5)) {
         let limits = limits("n = 2\nwindow_words = 20\nwords_min = 10\nloop_words = 8\nrun_characters = 10");
         let mut whole = Repetition::new(limits);
         whole.push(&text);
+        let defined = plain::severity(&text, &limits);
         let characters: Vec<char> = text.chars().collect();
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(characters.len() + 1)).collect();
         ends.push(characters.len());
@@ -120,7 +153,14 @@ proptest::proptest! {
         }
         let (whole, pieces) = (whole.finish(), pieces.finish());
         proptest::prop_assert_eq!(whole, pieces);
-        proptest::prop_assert!((0.0..=1.0).contains(&whole));
+        proptest::prop_assert_eq!(whole, defined);
+    }
+
+    #[test]
+    fn texts_get_what_the_definitions_say(text in texts(), limits in some_limits()) {
+        let mut repetition = Repetition::new(limits);
+        repetition.push(&text);
+        proptest::prop_assert_eq!(repetition.finish(), plain::severity(&text, &limits));
     }
 
     #[test]
