@@ -5,8 +5,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+
+use sha2::{Digest, Sha256};
 
 /// What the components are built for.
 const TARGET: &str = "wasm32-wasip2";
@@ -56,6 +59,10 @@ fn main() {
             println!("cargo::warning={package} has grown to {} bytes; its bound is {size_max}", metadata.len());
         }
         println!("cargo::rustc-env={variable}={}", file.display());
+        // So that no process has to compute it when it starts.
+        let bytes = fs::read(&file).unwrap_or_else(|error| fail(&format!("{}: {error}", file.display())));
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("cargo::rustc-env={variable}_SHA256={digest}");
     }
 }
 

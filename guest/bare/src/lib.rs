@@ -7,6 +7,8 @@
 
 extern crate alloc;
 
+mod heap;
+
 use alloc::alloc::{Layout, alloc, realloc};
 
 // The compiler calls `memcmp` and its like by name. On this target they are wasi-libc's, which `std` would link; the
@@ -14,9 +16,8 @@ use alloc::alloc::{Layout, alloc, realloc};
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// dlmalloc, since a host calls for years: a bump allocator would leak.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: heap::Heap = heap::Heap::new();
 
 /// A panic is a trap; the host replaces the instance and restores its breakers.
 #[panic_handler]

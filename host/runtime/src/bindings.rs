@@ -6,7 +6,12 @@ mod breaker_world {
 }
 
 mod scorer_world {
-    wasmtime::component::bindgen!({ path: "../../wit/scorer", world: "streaming-scorer" });
+    // An answer crosses from where it lies: what goes in is borrowed.
+    wasmtime::component::bindgen!({
+        path: "../../wit/scorer",
+        world: "streaming-scorer",
+        ownership: Borrowing { duplicate_if_necessary: false },
+    });
 }
 
 pub(crate) use breaker_world::CircuitBreakerPre;

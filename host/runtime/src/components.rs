@@ -3,6 +3,25 @@
 /// The breaker component.
 pub static BREAKER: &[u8] = include_bytes!(env!("SOFTFUSE_BREAKER_WASM"));
 
+/// A component as it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binary<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Its SHA-256 in hexadecimal digits, where that is known.
+    pub(crate) sha256: Option<&'static str>,
+}
+
+impl<'a> From<&'a [u8]> for Binary<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self { bytes, sha256: None }
+    }
+}
+
+impl Binary<'static> {
+    /// The breaker component that comes with the library.
+    pub(crate) const BREAKER: Self = Self { bytes: BREAKER, sha256: Some(env!("SOFTFUSE_BREAKER_WASM_SHA256")) };
+}
+
 /// The contract of a breaker component, in WIT.
 pub static BREAKER_WIT: &str = include_str!(env!("SOFTFUSE_BREAKER_WIT"));
 
@@ -43,10 +62,36 @@ impl Builtin {
     /// The component.
     #[must_use]
     pub fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Text => include_bytes!(env!("SOFTFUSE_SCORER_TEXT_WASM")),
-            Self::Logprobs => include_bytes!(env!("SOFTFUSE_SCORER_LOGPROBS_WASM")),
-            Self::Embedding => include_bytes!(env!("SOFTFUSE_SCORER_EMBEDDING_WASM")),
+        self.binary().bytes
+    }
+
+    pub(crate) fn binary(self) -> Binary<'static> {
+        let (bytes, sha256): (&[u8], _) = match self {
+            Self::Text => {
+                (include_bytes!(env!("SOFTFUSE_SCORER_TEXT_WASM")), env!("SOFTFUSE_SCORER_TEXT_WASM_SHA256"))
+            }
+            Self::Logprobs => {
+                (include_bytes!(env!("SOFTFUSE_SCORER_LOGPROBS_WASM")), env!("SOFTFUSE_SCORER_LOGPROBS_WASM_SHA256"))
+            }
+            Self::Embedding => {
+                (include_bytes!(env!("SOFTFUSE_SCORER_EMBEDDING_WASM")), env!("SOFTFUSE_SCORER_EMBEDDING_WASM_SHA256"))
+            }
+        };
+        Binary { bytes, sha256: Some(sha256) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn the_digests_are_the_components() {
+        for binary in Builtin::ALL.map(Builtin::binary).into_iter().chain([Binary::BREAKER]) {
+            let digest: String = Sha256::digest(binary.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(binary.sha256, Some(&*digest));
         }
     }
 }

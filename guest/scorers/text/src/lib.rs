@@ -34,6 +34,7 @@ extern crate alloc;
 
 mod choice;
 mod config;
+mod lanes;
 mod native;
 mod reading;
 mod refusal;

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use softfuse_scorer_common::config::Section;
 
+use crate::lanes::{self, LANES};
+
 /// How many phrases a list holds.
 const PHRASES_MAX: usize = 256;
 
@@ -58,32 +60,39 @@ pub struct Refusals {
     within_characters: usize,
 }
 
-/// The first two bytes of phrases that begin a word, as a set: few places of an answer are looked at any closer.
+/// The first two bytes of phrases, as a set: few places of an answer are looked at any closer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Openings(u64);
+struct Openings([u64; 4]);
 
 impl Openings {
     const fn of(phrases: &[Cow<'static, str>]) -> Self {
-        let (mut set, mut at) = (0, 0);
+        let (mut set, mut at) = ([0; 4], 0);
         while at < phrases.len() {
             let phrase = match &phrases[at] {
                 Cow::Borrowed(phrase) => phrase.as_bytes(),
                 Cow::Owned(phrase) => phrase.as_bytes(),
             };
-            // One that is a single byte long goes on in any way.
-            set |= if phrase.len() < 2 { u64::MAX } else { Self::bit(phrase[0], phrase[1]) };
+            if phrase.len() < 2 {
+                // One that is a single byte long goes on in any way.
+                set = [u64::MAX; 4];
+            } else {
+                let (word, bit) = Self::place(phrase[0], phrase[1]);
+                set[word] |= bit;
+            }
             at += 1;
         }
         Self(set)
     }
 
-    const fn bit(first: u8, second: u8) -> u64 {
-        1 << ((first ^ second.rotate_left(3)) % 64)
+    const fn place(first: u8, second: u8) -> (usize, u64) {
+        let hash = first.wrapping_mul(37) ^ second;
+        ((hash / 64) as usize, 1 << (hash % 64))
     }
 
     /// Whether a phrase may begin so.
-    const fn may_have(self, first: u8, second: u8) -> bool {
-        self.0 & Self::bit(first, second) != 0
+    const fn may_have(&self, first: u8, second: u8) -> bool {
+        let (word, bit) = Self::place(first, second);
+        self.0[word] & bit != 0
     }
 }
 
@@ -123,15 +132,28 @@ impl Refusals {
 
     /// Whether a phrase that begins with a letter stands there, not as the end of a longer word.
     fn are_at_words_of(&self, text: &str) -> bool {
-        let bytes = text.as_bytes();
-        let pairs = bytes.iter().zip(bytes.iter().skip(1).chain([&0]));
-        pairs.enumerate().any(|(at, (first, second))| {
-            self.openings.may_have(*first, *second)
-                && text.split_at_checked(at).is_some_and(|(before, here)| {
-                    self.phrases.iter().any(|phrase| here.starts_with(phrase.as_ref()) && begins_a_word(phrase))
-                        && !before.chars().next_back().is_some_and(char::is_alphanumeric)
-                })
-        })
+        // Marked where the byte before a chunk is a letter.
+        let mut before = 0;
+        for (at, chunk) in (0..).step_by(LANES).zip(text.as_bytes().chunks(LANES)) {
+            let letters = lanes::alphanumeric(lanes::first_of(chunk));
+            let mut firsts = letters & !(letters << 8 | before);
+            before = letters >> (8 * (LANES - 1));
+            while firsts != 0 {
+                if self.is_one_at(text, at + lanes::before_first(firsts)) {
+                    return true;
+                }
+                firsts &= firsts - 1;
+            }
+        }
+        false
+    }
+
+    fn is_one_at(&self, text: &str, at: usize) -> bool {
+        let bytes = text.as_bytes().get(at..).unwrap_or_default();
+        let [first, second] = *bytes.first_chunk().unwrap_or(&[bytes.first().copied().unwrap_or_default(), 0]);
+        self.openings.may_have(first, second)
+            && self.phrases.iter().any(|phrase| bytes.starts_with(phrase.as_bytes()) && begins_a_word(phrase))
+            && text.get(..at).is_some_and(|before| !before.chars().next_back().is_some_and(char::is_alphanumeric))
     }
 }
 
@@ -159,31 +181,52 @@ impl Beginning {
 
     /// Takes the next stretch of the text.
     pub fn push(&mut self, text: &str) {
-        if self.characters_left == 0 {
-            return;
-        }
-        // Room for what ASCII takes, at once.
-        self.text.reserve(text.len().min(self.characters_left));
-        for character in text.chars() {
-            if self.characters_left == 0 {
-                return;
-            }
-            if character.is_whitespace() {
-                self.gap = !self.text.is_empty();
-                continue;
-            }
-            if core::mem::take(&mut self.gap) {
-                self.text.push(' ');
-                self.characters_left = self.characters_left.saturating_sub(1);
-            }
-            self.characters_left = self.characters_left.saturating_sub(1);
-            match character {
-                '`' | '\u{2018}' | '\u{2019}' | '\u{2bc}' => self.text.push('\''),
-                ascii if ascii.is_ascii() => self.text.push(ascii.to_ascii_lowercase()),
-                other => self.text.extend(other.to_lowercase()),
-            }
+        let mut rest = text;
+        while self.characters_left > 0 && !rest.is_empty() {
+            let plain = rest.bytes().take(self.characters_left).take_while(is_plain).count();
+            let mut characters = rest.chars();
+            rest = if plain > 0 {
+                self.end_gap();
+                let (word, after) = rest.split_at(plain.min(self.characters_left.max(1)));
+                let from = self.text.len();
+                self.text.push_str(word);
+                if let Some(word) = self.text.get_mut(from..) {
+                    word.make_ascii_lowercase();
+                }
+                self.characters_left = self.characters_left.saturating_sub(word.len());
+                after
+            } else {
+                characters.next().into_iter().for_each(|character| self.push_character(character));
+                characters.as_str()
+            };
         }
     }
+
+    fn push_character(&mut self, character: char) {
+        if character.is_whitespace() {
+            self.gap = !self.text.is_empty();
+            return;
+        }
+        self.end_gap();
+        self.characters_left = self.characters_left.saturating_sub(1);
+        match character {
+            '`' | '\u{2018}' | '\u{2019}' | '\u{2bc}' => self.text.push('\''),
+            other => self.text.extend(other.to_lowercase()),
+        }
+    }
+
+    /// Puts in the space of the white space that came.
+    fn end_gap(&mut self) {
+        if core::mem::take(&mut self.gap) {
+            self.text.push(' ');
+            self.characters_left = self.characters_left.saturating_sub(1);
+        }
+    }
+}
+
+/// Whether a byte is a character of which nothing but its case may change.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && *byte != b'`'
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Three signs, of which the worst counts: few distinct n-grams in a window of words (graded), a loop (the text has
 //! gone round often enough in a period of some words), one character over and over.
 
-mod lanes;
 mod loops;
 mod runs;
 mod windows;
@@ -13,6 +12,7 @@ use core::ops::ControlFlow;
 
 use softfuse_scorer_common::config::Section;
 
+use crate::lanes;
 use loops::Loops;
 use runs::Runs;
 use windows::Windows;

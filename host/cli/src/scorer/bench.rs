@@ -103,9 +103,8 @@ fn time(scorer: &Scorer, exchanges: &[Exchange], calls: u32) -> anyhow::Result<Q
     // At most as many as the command line takes.
     let mut spans: Vec<Duration> = Vec::with_capacity(calls as usize);
     for (index, exchange) in (0..warm_up + calls).zip(exchanges.iter().cycle()) {
-        let exchange = exchange.clone();
         let begun = Instant::now();
-        let outcome = scorer.score_owned(exchange);
+        let outcome = scorer.score(exchange);
         let span = begun.elapsed();
         if let ScoreOutcome::Failed(failure) = outcome {
             return Err(wrong(format!("the scorer {} failed: {failure}", scorer.name())));

@@ -123,14 +123,17 @@ fn entry(text: &[u8]) -> Result<Entry, Fault> {
         }
     };
     let has = |key: &&str| fields.find(key).is_some();
-    let Some(response) = fields.find("response") else {
+    // Many logs write null where there is no answer.
+    let response = fields.find("response");
+    let Some(response) = response.filter(|raw| raw.get() != "null") else {
         if ANSWER_KEYS.iter().any(has) {
             return Ok(Entry::Exchange(Exchange::of_answer("application/json", text)));
         }
         if CALL_KEYS.iter().any(has) {
             return Ok(Entry::Unanswered);
         }
-        return Err("response: the key is missing; it is the answer that is to be scored".to_owned().into());
+        let what = if response.is_some() { "null is no answer" } else { "the key is missing" };
+        return Err(format!("response: {what}; it must be the answer that is to be scored").into());
     };
     let metadata: BTreeMap<String, String> = match fields.find("metadata") {
         None => BTreeMap::new(),
@@ -178,9 +181,12 @@ mod tests {
         assert_eq!(full.head.metadata, [("tenant".to_owned(), "x".to_owned())]);
         let bare = exchange(br#"{"choices":[]}"#);
         assert_eq!(bare.answer.content_type, "application/json");
-        assert!(matches!(entry(br#"{"at_ms":1,"outcome":"timeout"}"#), Ok(Entry::Unanswered)));
+        for unanswered in [r#"{"at_ms":1,"outcome":"timeout"}"#, r#"{"at_ms":1,"outcome":"timeout","response":null}"#] {
+            assert!(matches!(entry(unanswered.as_bytes()), Ok(Entry::Unanswered)), "{unanswered}");
+        }
         for (text, place, said) in [
             (&b"{}"[..], None, "response: the key is missing"),
+            (br#"{"response": null}"#, None, "response: null is no answer; it must be"),
             (b"[]", Some((1, 0)), "this is no JSON object"),
             (b"{\n  \"response\": x}", Some((2, 15)), "this is no JSON object"),
             (br#"{"response":{},"operation":3}"#, None, "operation: expected a text"),

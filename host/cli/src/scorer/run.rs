@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ScorerRunArgs) -> anyhow::Result<ExitCode> {
     let (mut scored, mut sum, mut abstained, mut failed) = (0_u64, 0.0, 0_u64, 0_u64);
     let unanswered = exchanges::each(&args.exchange, &mut |line, exchange| {
         let mut report = Report { line, score: None, abstained: None, failed: None };
-        match scorer.score_owned(exchange) {
+        match scorer.score(&exchange) {
             ScoreOutcome::Score(score) => {
                 scored += 1;
                 sum += score.get();

@@ -18,6 +18,7 @@ use wasmtime::Store;
 use wasmtime::component::Linker;
 
 use crate::bindings::{CircuitBreakerPre, breaker as wit};
+use crate::components::Binary;
 use crate::engine::{Engine, Kind, TICK, refused_imports};
 use crate::error::{ComponentFailure, LoadError};
 use crate::limits::{Fault, Limits, fault};
@@ -41,8 +42,13 @@ pub(crate) struct BreakerComponent {
 }
 
 impl BreakerComponent {
-    pub(crate) fn load(engine: &Engine, source_name: &str, bytes: &[u8], bounds: Bounds) -> Result<Self, LoadError> {
-        let component = engine.compile(Kind::Breaker, source_name, bytes)?;
+    pub(crate) fn load(
+        engine: &Engine,
+        source_name: &str,
+        binary: Binary<'_>,
+        bounds: Bounds,
+    ) -> Result<Self, LoadError> {
+        let component = engine.compile(Kind::Breaker, source_name, binary)?;
         let imports = refused_imports(&component, |_| false);
         if !imports.is_empty() {
             return Err(LoadError::NotGranted {

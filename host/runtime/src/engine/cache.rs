@@ -6,15 +6,21 @@
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::code::Code;
+use crate::components::Binary;
 
 /// Files that the folder holds at most; the oldest make room.
 const FILES_MAX: usize = 64;
+/// How much of a file is copied at once.
+const COPIED_BYTES: usize = 64 << 10;
 /// What names the folder, where the program doesn't. Empty or `none`: nothing is kept.
 const VARIABLE: &str = "SOFTFUSE_CACHE_DIR";
 
@@ -60,13 +66,13 @@ impl Cache {
     }
 
     /// The compiled component, from the folder where it is there and whole.
-    pub(crate) fn get_or_compile(&self, engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let Some(dir) = &self.0 else { return Component::from_binary(engine, bytes) };
-        let key = key(engine, bytes);
+    pub(crate) fn get_or_compile(&self, engine: &wasmtime::Engine, binary: Binary<'_>) -> wasmtime::Result<Component> {
+        let Some(dir) = &self.0 else { return Component::from_binary(engine, binary.bytes) };
+        let key = key(engine, binary);
         if let Some(component) = load(engine, dir, &key) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, bytes)?;
+        let component = Component::from_binary(engine, binary.bytes)?;
         if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| store(dir, &key, &code)) {
             tracing::warn!(dir = %dir.display(), %error, "compiled code couldn't be kept");
         }
@@ -97,11 +103,14 @@ fn prepare(dir: &Path) -> io::Result<()> {
 }
 
 /// What compiled code depends on: the component, the engine's settings and version, and ours.
-fn key(engine: &wasmtime::Engine, bytes: &[u8]) -> String {
+fn key(engine: &wasmtime::Engine, binary: Binary<'_>) -> String {
     let mut settings = Sha(Sha256::new());
     env!("CARGO_PKG_VERSION").hash(&mut settings);
     engine.precompile_compatibility_hash().hash(&mut settings);
-    settings.0.update(Sha256::digest(bytes));
+    match binary.sha256 {
+        Some(digest) => settings.0.update(digest),
+        None => settings.0.update(hex(&Sha256::digest(binary.bytes))),
+    }
     hex(&settings.0.finalize()[..16])
 }
 
@@ -123,9 +132,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The name says the key and the content's hash, so that one rename puts both in place.
-fn file_name(key: &str, code: &[u8]) -> String {
-    format!("{key}-{}.cwasm", hex(&Sha256::digest(code)))
+/// The name says the key and the content's hash, so that one rename puts both in place. The hash finds damage, and need do no more: whoever may write here may give a file any name.
+fn name_of(key: &str, hash: u128) -> String {
+    format!("{key}-{hash:032x}.cwasm")
 }
 
 /// The compiled component of this key, if there is one that is whole. One that isn't is removed.
@@ -137,15 +146,11 @@ fn load(engine: &wasmtime::Engine, dir: &Path, key: &str) -> Option<Component> {
             continue;
         };
         let path = entry.path();
-        match fs::read(&path) {
-            Ok(code) if file_name(key, &code) == name => {
-                // SAFETY: these bytes, not a second reading of the file, have the hash that the name says, so they are what
-                // this library wrote; and nobody but the folder's owner, who runs this process, may write there.
-                match unsafe { Component::deserialize(engine, &code) } {
-                    Ok(component) => return Some(component),
-                    Err(error) => tracing::warn!(file = %path.display(), error = format!("{error:#}"), "compiled anew"),
-                }
-            }
+        match copy(&path) {
+            Ok((code, hash)) if name_of(key, hash) == name => match code.deserialize(engine) {
+                Ok(component) => return Some(component),
+                Err(error) => tracing::warn!(file = %path.display(), error = format!("{error:#}"), "compiled anew"),
+            },
             _ => tracing::warn!(file = %path.display(), "compiled code is damaged, and compiled anew"),
         }
         // Left where it is, it would only be tried again.
@@ -154,11 +159,27 @@ fn load(engine: &wasmtime::Engine, dir: &Path, key: &str) -> Option<Component> {
     None
 }
 
+/// Copies a file's content to where nobody can change it, and takes its hash.
+fn copy(path: &Path) -> io::Result<(Code, u128)> {
+    let mut file = fs::File::open(path)?;
+    let (mut code, mut hash) = (Code::new(), Xxh3::new());
+    let mut chunk = vec![0; COPIED_BYTES];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok((code, hash.digest128())),
+            length => {
+                hash.update(&chunk[..length]);
+                code.write(&chunk[..length])?;
+            }
+        }
+    }
+}
+
 fn store(dir: &Path, key: &str, code: &[u8]) -> io::Result<()> {
     make_room(dir);
     let mut file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
     file.write_all(code)?;
-    file.persist(dir.join(file_name(key, code))).map_err(|error| error.error)?;
+    file.persist(dir.join(name_of(key, xxh3_128(code)))).map_err(|error| error.error)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 //! every access is checked.
 
 mod cache;
+mod code;
 mod ticker;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use cache::Cache;
 use ticker::Ticker;
 use wasmtime::component::{Component, types::ComponentItem};
 
+use crate::components::Binary;
 use crate::error::LoadError;
 
 /// Address space that a breaker component's memory reserves. It grows beyond by moving.
@@ -81,16 +83,16 @@ impl Engine {
     }
 
     /// Compiles a component, or takes it from the cache. Text in WAT is not taken.
-    pub(crate) fn compile(&self, kind: Kind, source_name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+    pub(crate) fn compile(&self, kind: Kind, source_name: &str, binary: Binary<'_>) -> Result<Component, LoadError> {
         let refused = |message: String| LoadError::NotAComponent { source_name: source_name.to_owned(), message };
         // Told before the compiler's own message, which shows the bytes that it expected.
-        if !bytes.starts_with(b"\0asm") {
+        if !binary.bytes.starts_with(b"\0asm") {
             return Err(refused("it is not WebAssembly".to_owned()));
         }
-        if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        if binary.bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(refused("it is a core module; `wasm-tools component new` makes a component of one".to_owned()));
         }
-        let compiled = self.0.cache.get_or_compile(self.wasmtime(kind), bytes);
+        let compiled = self.0.cache.get_or_compile(self.wasmtime(kind), binary);
         compiled.map_err(|error| refused(format!("{error:#}")))
     }
 }

@@ -32,9 +32,9 @@ struct Shared {
 }
 
 /// While it lives, the ticker ticks.
-pub(crate) struct Running(Arc<Shared>);
+pub(crate) struct Running<'a>(&'a Shared);
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
@@ -65,10 +65,10 @@ impl Ticker {
     }
 
     /// A scorer is about to run.
-    pub(crate) fn run(&self) -> Running {
+    pub(crate) fn run(&self) -> Running<'_> {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         self.0.wake_if_resting();
-        Running(Arc::clone(&self.0))
+        Running(&self.0)
     }
 }
 

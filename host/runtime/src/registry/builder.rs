@@ -1,6 +1,5 @@
 //! A registry's settings, each with its default and its bound.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::making::Making;
 use crate::breaker::{FailureMode, Home};
 use crate::clock::{Clock, SystemClock};
 use crate::component::{Bounds, BreakerComponent, RestSettings};
-use crate::components;
+use crate::components::Binary;
 use crate::engine::{CacheDir, Engine, read_component};
 use crate::error::LoadError;
 use crate::events::{Callback, Hub};
@@ -192,12 +191,12 @@ impl RegistryBuilder {
             Some(engine) => engine,
             None => Engine::new(self.cache)?,
         };
-        let (name, bytes): (String, Cow<'static, [u8]>) = match self.component {
-            Source::Embedded => ("softfuse-breaker".to_owned(), Cow::Borrowed(components::BREAKER)),
-            Source::Bytes(name, bytes) => (name, bytes.into()),
-            Source::File(path) => (path.display().to_string(), read_component(&path)?.into()),
-        };
-        let component = BreakerComponent::load(&engine, &name, &bytes, self.bounds)?;
+        let load = |name: &str, binary| BreakerComponent::load(&engine, name, binary, self.bounds);
+        let component = match self.component {
+            Source::Embedded => load("softfuse-breaker", Binary::BREAKER),
+            Source::Bytes(name, bytes) => load(&name, bytes.as_slice().into()),
+            Source::File(path) => load(&path.display().to_string(), read_component(&path)?.as_slice().into()),
+        }?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let hub = Hub::new(self.event_capacity, self.callbacks);
         let metrics = Metrics::new(Arc::clone(hub.dropped()));

@@ -44,7 +44,7 @@ impl Registry {
     pub fn replace_component(&self, source_name: &str, bytes: &[u8]) -> Result<ReplaceReport, ReplaceError> {
         // Held meanwhile, so that no family is made of the old one while the others change over.
         let mut making = self.0.making.lock();
-        let component = BreakerComponent::load(&self.0.engine, source_name, bytes, making.component.bounds())?;
+        let component = BreakerComponent::load(&self.0.engine, source_name, bytes.into(), making.component.bounds())?;
         let families: Vec<Arc<Home>> = making.families.iter().filter_map(Weak::upgrade).collect();
         let homes = families.iter().chain([&self.0.home]).map(|home| &home.slots);
         let replaced = component::replace(homes, &component)?;

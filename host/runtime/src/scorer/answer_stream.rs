@@ -269,12 +269,12 @@ impl Kind {
                 Ok(kind) => kind.finish(scorer, complete),
                 Err(_) => ScoreOutcome::Failed(host_panicked()),
             },
-            Self::Collecting(exchange) => scorer.score_owned(exchange.ended(complete)),
+            Self::Collecting(exchange) => scorer.score(&exchange.ended(complete)),
             Self::Passing(mut passing) => {
                 passing.begun(scorer);
                 match passing.stream.take() {
                     Some(stream) => stream.finish(complete),
-                    None => scorer.score_owned(passing.exchange.ended(complete)),
+                    None => scorer.score(&passing.exchange.ended(complete)),
                 }
             }
         }

@@ -136,7 +136,7 @@ impl Scoring {
     /// Scores an exchange now, on this thread.
     pub(crate) fn score_now(&self, breaker: &Breaker, mut exchange: Exchange) -> ScoreOutcome {
         self.cut(&mut exchange);
-        let outcome = self.0.scorer.score_owned(exchange);
+        let outcome = self.0.scorer.score(&exchange);
         self.tell(breaker, &outcome);
         outcome
     }
@@ -152,7 +152,7 @@ impl Scoring {
     /// longer than the scorer's deadline, give or take what the thread is at. Dropped while it waits, it isn't scored.
     pub async fn score(&self, mut exchange: Exchange) -> ScoreOutcome {
         self.cut(&mut exchange);
-        self.ask(move |scorer| scorer.score_owned(exchange)).await
+        self.ask(move |scorer| scorer.score(&exchange)).await
     }
 
     /// Does something on one of the threads that somebody waits for.
@@ -195,7 +195,7 @@ impl LatePlace {
         scoring.cut(&mut exchange);
         let scorer = scoring.0.scorer.clone();
         place.fill(Box::new(move |turn| {
-            let outcome = run(turn, |scorer| scorer.score_owned(exchange));
+            let outcome = run(turn, |scorer| scorer.score(&exchange));
             tell(late.breaker(), &scorer, &outcome);
             late.pay(outcome.score());
         }));

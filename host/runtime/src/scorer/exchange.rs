@@ -49,8 +49,8 @@ impl Body {
         self.truncated |= piece.len() > room;
     }
 
-    fn into_wit(self) -> wit::Body {
-        wit::Body { content_type: self.content_type, bytes: self.bytes, truncated: self.truncated }
+    fn as_wit(&self) -> wit::Body<'_> {
+        wit::Body { content_type: &self.content_type, bytes: &self.bytes, truncated: self.truncated }
     }
 }
 
@@ -68,13 +68,14 @@ pub struct ExchangeHead {
 }
 
 impl ExchangeHead {
-    pub(super) fn into_wit(self) -> wit::ExchangeHead {
-        wit::ExchangeHead {
-            operation: self.operation,
-            model: self.model,
-            request: self.request.into_wit(),
-            metadata: self.metadata,
-        }
+    /// The metadata as [`as_wit`](Self::as_wit) takes it.
+    pub(super) fn metadata_as_wit(&self) -> Vec<(&str, &str)> {
+        self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    pub(super) fn as_wit<'a>(&'a self, metadata: &'a [(&'a str, &'a str)]) -> wit::ExchangeHead<'a> {
+        let Self { operation, model, request, .. } = self;
+        wit::ExchangeHead { operation, model, request: request.as_wit(), metadata }
     }
 }
 
@@ -102,8 +103,8 @@ impl Exchange {
         self
     }
 
-    pub(super) fn into_wit(self) -> wit::Exchange {
-        wit::Exchange { head: self.head.into_wit(), answer: self.answer.into_wit() }
+    pub(super) fn as_wit<'a>(&'a self, metadata: &'a [(&'a str, &'a str)]) -> wit::Exchange<'a> {
+        wit::Exchange { head: self.head.as_wit(metadata), answer: self.answer.as_wit() }
     }
 }
 

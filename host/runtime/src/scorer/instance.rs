@@ -1,6 +1,6 @@
 //! An instance of a scorer: configured once, asked many times, and never again after a fault.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, ResourceAny};
@@ -9,6 +9,7 @@ use super::ScorerSettings;
 use super::exchange::{ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScorerFailure};
 use super::sandbox::{GRANTED_TEXT, Sandbox, is_granted, linker};
 use crate::bindings::{scorer as wit, streaming};
+use crate::components::Binary;
 use crate::engine::{Engine, Kind, Running, TICK, refused_imports};
 use crate::error::LoadError;
 use crate::limits::{Fault, fault};
@@ -29,8 +30,8 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    pub(super) fn load(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, LoadError> {
-        let component = engine.compile(Kind::Scorer, name, bytes)?;
+    pub(super) fn load(engine: &Engine, name: &str, binary: Binary<'_>) -> Result<Self, LoadError> {
+        let component = engine.compile(Kind::Scorer, name, binary)?;
         let imports = refused_imports(&component, is_granted);
         if !imports.is_empty() {
             return Err(LoadError::NotGranted { source_name: name.to_owned(), imports, granted: GRANTED_TEXT });
@@ -39,7 +40,10 @@ impl Compiled {
             source_name: name.to_owned(),
             message: format!("{error:#}"),
         };
-        let linker = linker(engine.wasmtime(Kind::Scorer)).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        // Without an import it calls no host function that could wait.
+        let may_wait = component.component_type().imports(engine.wasmtime(Kind::Scorer)).len() > 0;
+        let linker =
+            linker(engine.wasmtime(Kind::Scorer), may_wait).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(broken)?;
         let scorer = wit::GuestIndices::new(&pre).map_err(broken)?;
         // Whoever exports the interface must export it right; whoever doesn't is no streaming scorer.
@@ -47,8 +51,6 @@ impl Compiled {
             Some(_) => Some(streaming::GuestIndices::new(&pre).map_err(broken)?),
             None => None,
         };
-        // Without an import it calls no host function that could wait.
-        let may_wait = component.component_type().imports(engine.wasmtime(Kind::Scorer)).len() > 0;
         Ok(Self { engine: engine.clone(), component, pre, scorer, streaming, may_wait })
     }
 
@@ -69,7 +71,8 @@ impl Compiled {
 
     /// Makes an instance and hands it its configuration.
     pub(super) fn start(&self, settings: &ScorerSettings) -> Result<Instance, ScorerFailure> {
-        let mut store = Store::new(self.engine.wasmtime(Kind::Scorer), Sandbox::new(settings.memory_bytes_max));
+        let mut store =
+            Store::new(self.engine.wasmtime(Kind::Scorer), Sandbox::new(settings.memory_bytes_max, self.may_wait));
         store.limiter(|sandbox| &mut sandbox.limits);
         store.set_hostcall_fuel(settings.output_bytes_max);
         let running = begin(&self.engine, &mut store, settings.start_deadline);
@@ -97,9 +100,9 @@ impl Compiled {
 }
 
 /// Starts the clock of a call.
-fn begin(engine: &Engine, store: &mut Store<Sandbox>, deadline: Duration) -> Running {
+fn begin<'a>(engine: &'a Engine, store: &mut Store<Sandbox>, deadline: Duration) -> Running<'a> {
     let running = engine.ticker().run();
-    store.data_mut().deadline = Instant::now() + deadline;
+    store.data_mut().begin(deadline);
     // One more, since the tick under way is partly over.
     store.set_epoch_deadline(u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX >> 1) + 1);
     running
@@ -136,9 +139,10 @@ pub(super) type Called<T> = Result<T, ScorerFailure>;
 
 impl Instance {
     /// Scores one exchange. An error means that the instance is broken.
-    pub(super) fn score(&mut self, exchange: Exchange, settings: &ScorerSettings) -> Called<ScoreOutcome> {
+    pub(super) fn score(&mut self, exchange: &Exchange, settings: &ScorerSettings) -> Called<ScoreOutcome> {
         let _running = begin(&self.engine, &mut self.store, settings.deadline);
-        let called = self.scorer.call_score(&mut self.store, &exchange.into_wit());
+        let metadata = exchange.head.metadata_as_wit();
+        let called = self.scorer.call_score(&mut self.store, exchange.as_wit(&metadata));
         self.read(called, settings)
     }
 
@@ -156,7 +160,8 @@ impl Instance {
     ) -> Called<Option<ResourceAny>> {
         let Some(guest) = self.streaming.clone() else { return Ok(None) };
         let _running = begin(&self.engine, &mut self.store, settings.deadline);
-        let opened = guest.answer().call_constructor(&mut self.store, &head.clone().into_wit(), content_type);
+        let metadata = head.metadata_as_wit();
+        let opened = guest.answer().call_constructor(&mut self.store, head.as_wit(&metadata), content_type);
         opened.map(Some).map_err(|error| failure(&error, &self.store, settings, settings.deadline))
     }
 

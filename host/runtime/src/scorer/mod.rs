@@ -22,7 +22,7 @@ pub use attached::{Scoring, ScoringSettings};
 pub use exchange::{Body, ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, ScorerFailure};
 pub use stream::ScoreStream;
 
-use crate::components::Builtin;
+use crate::components::{Binary, Builtin};
 use crate::engine::{Engine, read_component};
 use crate::error::LoadError;
 use instance::{Compiled, Instance};
@@ -118,7 +118,7 @@ impl Scorer {
     /// # Errors
     /// Where it refuses its configuration.
     pub fn builtin(engine: &Engine, builtin: Builtin, settings: ScorerSettings) -> Result<Self, ScorerError> {
-        Self::from_bytes(engine, builtin.name(), builtin.bytes(), settings)
+        Self::make(engine, builtin.name(), builtin.name(), builtin.binary(), settings)
     }
 
     /// A component from a file, named by the file's stem.
@@ -128,7 +128,7 @@ impl Scorer {
     pub fn from_file(engine: &Engine, path: &Path, settings: ScorerSettings) -> Result<Self, ScorerError> {
         let bytes = read_component(path)?;
         let name = path.file_stem().map_or_else(|| path.to_string_lossy(), |stem| stem.to_string_lossy());
-        Self::make(engine, &name, &path.display().to_string(), &bytes, settings)
+        Self::make(engine, &name, &path.display().to_string(), bytes.as_slice().into(), settings)
     }
 
     /// A component from bytes.
@@ -141,19 +141,19 @@ impl Scorer {
         bytes: &[u8],
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
-        Self::make(engine, name, name, bytes, settings)
+        Self::make(engine, name, name, bytes.into(), settings)
     }
 
     fn make(
         engine: &Engine,
         name: &str,
         source_name: &str,
-        bytes: &[u8],
+        binary: Binary<'_>,
         mut settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
         settings.deadline = settings.deadline.min(DEADLINE_MAX);
         settings.start_deadline = settings.start_deadline.min(DEADLINE_MAX);
-        let compiled = Compiled::load(engine, source_name, bytes)?;
+        let compiled = Compiled::load(engine, source_name, binary)?;
         let name: Arc<str> = name.into();
         // The first instance is made now, so that a bad configuration is told to whoever wrote it.
         let first = thread::outside_tokio(compiled.may_wait(), || compiled.start(&settings))
@@ -199,12 +199,6 @@ impl Scorer {
     /// Inside of a tokio runtime a component that imports something is run on a thread of its own, and waited for.
     #[must_use]
     pub fn score(&self, exchange: &Exchange) -> ScoreOutcome {
-        self.score_owned(exchange.clone())
-    }
-
-    /// [`score`](Self::score), without a copy.
-    #[must_use]
-    pub fn score_owned(&self, exchange: Exchange) -> ScoreOutcome {
         let scored = self.aside(|| {
             let mut lent = self.take(self.0.settings.deadline)?;
             lent.run(|instance, settings| instance.score(exchange, settings))
@@ -226,7 +220,7 @@ impl Scorer {
     /// An instance, waited for where all are at work.
     fn take(&self, wait_max: Duration) -> Result<Lent, ScorerFailure> {
         let inner = &self.0;
-        let until = Instant::now() + wait_max;
+        let mut until = None;
         let mut pool = inner.pool.lock();
         loop {
             if let Some(instance) = pool.idle.pop() {
@@ -240,6 +234,7 @@ impl Scorer {
                 lent.instance = Some(inner.compiled.start(&inner.settings)?);
                 return Ok(lent);
             }
+            let until = *until.get_or_insert_with(|| Instant::now() + wait_max);
             if inner.returned.wait_until(&mut pool, until).timed_out() {
                 return Err(ScorerFailure::Busy(wait_max));
             }

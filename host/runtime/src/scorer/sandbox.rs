@@ -26,30 +26,55 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// A scorer's store.
 pub(super) struct Sandbox {
-    wasi: WasiCtx,
-    table: ResourceTable,
+    /// What it gets through its imports; of one that has none nothing is made.
+    wasi: Option<Box<Wasi>>,
     pub(super) limits: Limits,
-    /// When the call under way has to end.
-    pub(super) deadline: Instant,
+    /// Whether it may sleep in a host function.
+    may_wait: bool,
+    /// When the call under way has to end, of one that may wait.
+    deadline: Option<Instant>,
 }
 
-impl Sandbox {
-    pub(super) fn new(memory_bytes_max: usize) -> Self {
+/// An empty WASI context.
+struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Wasi {
+    fn empty() -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let wasi = WasiCtx::builder()
+        let ctx = WasiCtx::builder()
             .max_random_size(RANDOM_BYTES_MAX)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { wasi, table, limits: Limits::new(memory_bytes_max), deadline: Instant::now() }
+        Self { ctx, table }
+    }
+}
+
+impl Sandbox {
+    pub(super) const fn new(memory_bytes_max: usize, may_wait: bool) -> Self {
+        Self { wasi: None, limits: Limits::new(memory_bytes_max), may_wait, deadline: None }
+    }
+
+    /// A call begins that may take so long.
+    pub(super) fn begin(&mut self, deadline: Duration) {
+        // Reading the clock is for those alone who may sleep: the epoch bounds the others.
+        self.deadline = self.may_wait.then(|| Instant::now() + deadline);
+    }
+
+    fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::empty()))
     }
 }
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let Wasi { ctx, table } = self.wasi();
+        WasiCtxView { ctx, table }
     }
 }
 
@@ -58,14 +83,18 @@ pub(super) fn is_granted(name: &str) -> bool {
     GRANTED.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.")
 }
 
-pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
+/// What a component's imports are bound to; those that import nothing need none of it.
+pub(super) fn linker(engine: &wasmtime::Engine, imports: bool) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
+    if !imports {
+        return Ok(linker);
+    }
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     // A guest that sleeps isn't interrupted by the epoch, so its sleep is bounded here.
     linker.allow_shadowing(true);
     poll::add_to_linker::<Sandbox, HasBoundedPoll>(&mut linker, |sandbox| BoundedPoll {
-        table: &mut sandbox.table,
         deadline: sandbox.deadline,
+        table: &mut sandbox.wasi().table,
     })?;
     Ok(linker)
 }
@@ -79,11 +108,13 @@ impl HasData for HasBoundedPoll {
 /// Waits for what a guest waits for, until its deadline.
 struct BoundedPoll<'a> {
     table: &'a mut ResourceTable,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
-async fn within<T>(deadline: Instant, wait: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+/// Without a deadline, which each call sets, nothing is waited for.
+async fn within<T>(deadline: Option<Instant>, wait: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
+    let left = left.max(Duration::from_millis(1));
     match tokio::time::timeout(left, wait).await {
         Ok(result) => result,
         Err(_) => Err(SleptTooLong.into()),

@@ -104,7 +104,7 @@ impl ScoreStream {
                 close(&mut lent, answer);
                 finished.unwrap_or_else(ScoreOutcome::Failed)
             }
-            Kind::Collecting { scorer, exchange } => scorer.score_owned(exchange.ended(complete)),
+            Kind::Collecting { scorer, exchange } => scorer.score(&exchange.ended(complete)),
         }
     }
 }

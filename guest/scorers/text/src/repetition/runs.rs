@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::lanes::{self, LANES};
+use crate::lanes::{self, LANES};
 
 /// A run at least this long has eight equal bytes in one of the stretches of eight into which a text is cut.
 const SEEN_BYTES: usize = 2 * LANES - 1;

@@ -7,7 +7,7 @@
 
 use core::ops::ControlFlow;
 
-use super::lanes::{self, LANES};
+use crate::lanes::{self, LANES};
 
 /// A word's length, in characters, after which it is taken for several: so a loop without spaces is seen as one.
 const WORD_CHARACTERS_MAX: usize = 32;

@@ -2,7 +2,7 @@
 //! every WebAssembly engine has.
 
 /// How many bytes are looked at together.
-pub(super) const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// One in every byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -12,7 +12,7 @@ const HIGH: u64 = 0x80 * ONES;
 
 /// The first eight bytes, zeros where there are fewer.
 #[inline]
-pub(super) fn first_of(bytes: &[u8]) -> u64 {
+pub(crate) fn first_of(bytes: &[u8]) -> u64 {
     match bytes.first_chunk::<LANES>() {
         Some(chunk) => u64::from_le_bytes(*chunk),
         None => (0..).zip(bytes).fold(0, |lanes, (at, byte)| lanes | u64::from(*byte) << (8 * at)),
@@ -21,24 +21,24 @@ pub(super) fn first_of(bytes: &[u8]) -> u64 {
 
 /// How many bytes come before the first that is marked.
 #[inline]
-pub(super) const fn before_first(marks: u64) -> usize {
+pub(crate) const fn before_first(marks: u64) -> usize {
     marks.trailing_zeros() as usize / LANES
 }
 
 /// The first `count` bytes, at most eight, and zeros behind them.
 #[inline]
-pub(super) const fn keep(lanes: u64, count: usize) -> u64 {
+pub(crate) const fn keep(lanes: u64, count: usize) -> u64 {
     if count == 0 { 0 } else { lanes & (u64::MAX >> (8 * (LANES - count))) }
 }
 
 /// Whether all bytes are the same.
 #[inline]
-pub(super) const fn are_equal(lanes: u64) -> bool {
+pub(crate) const fn are_equal(lanes: u64) -> bool {
     lanes == (lanes & 0xff) * ONES
 }
 
 /// With how many bytes of ASCII a text begins.
-pub(super) fn ascii_len(text: &[u8]) -> usize {
+pub(crate) fn ascii_len(text: &[u8]) -> usize {
     let (chunks, rest) = text.as_chunks::<LANES>();
     for (at, chunk) in (0..).step_by(LANES).zip(chunks) {
         let foreign = u64::from_le_bytes(*chunk) & HIGH;
@@ -51,7 +51,7 @@ pub(super) fn ascii_len(text: &[u8]) -> usize {
 
 /// Marks ASCII letters and digits.
 #[inline]
-pub(super) const fn alphanumeric(lanes: u64) -> u64 {
+pub(crate) const fn alphanumeric(lanes: u64) -> u64 {
     let bytes = lanes & !HIGH;
     // A digit's bit of case is set as well, so it stays itself.
     let lower = bytes | (0x20 * ONES);
@@ -62,13 +62,13 @@ pub(super) const fn alphanumeric(lanes: u64) -> u64 {
 
 /// Marks the bytes that `wanted` doesn't mark.
 #[inline]
-pub(super) const fn others(wanted: u64) -> u64 {
+pub(crate) const fn others(wanted: u64) -> u64 {
     !wanted & HIGH
 }
 
 /// ASCII letters in lower case; digits, and what isn't ASCII, as they are. Of other bytes it makes something else.
 #[inline]
-pub(super) const fn lower(lanes: u64) -> u64 {
+pub(crate) const fn lower(lanes: u64) -> u64 {
     lanes | (others(lanes) >> 2)
 }
 
