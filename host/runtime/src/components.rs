@@ -67,9 +67,7 @@ impl Builtin {
 
     pub(crate) fn binary(self) -> Binary<'static> {
         let (bytes, sha256): (&[u8], _) = match self {
-            Self::Text => {
-                (include_bytes!(env!("SOFTFUSE_SCORER_TEXT_WASM")), env!("SOFTFUSE_SCORER_TEXT_WASM_SHA256"))
-            }
+            Self::Text => (include_bytes!(env!("SOFTFUSE_SCORER_TEXT_WASM")), env!("SOFTFUSE_SCORER_TEXT_WASM_SHA256")),
             Self::Logprobs => {
                 (include_bytes!(env!("SOFTFUSE_SCORER_LOGPROBS_WASM")), env!("SOFTFUSE_SCORER_LOGPROBS_WASM_SHA256"))
             }

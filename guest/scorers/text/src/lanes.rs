@@ -4,6 +4,9 @@
 /// How many bytes are looked at together.
 pub(crate) const LANES: usize = 8;
 
+/// How many bytes make a block, of which each has a bit in one number.
+pub(crate) const BLOCK: usize = 64;
+
 /// One in every byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
@@ -60,6 +63,27 @@ pub(crate) const fn alphanumeric(lanes: u64) -> u64 {
     (letters | digits) & !lanes & HIGH
 }
 
+/// A bit for each byte of a text's first block: set where it is an ASCII letter or digit.
+pub(crate) fn letters_of_block(text: &[u8]) -> u64 {
+    let block = text.get(..BLOCK).unwrap_or(text);
+    let (chunks, rest) = block.as_chunks::<LANES>();
+    let mut bits = 0;
+    for (place, chunk) in (0..).step_by(LANES).zip(chunks) {
+        bits |= gather(alphanumeric(u64::from_le_bytes(*chunk))) << place;
+    }
+    if !rest.is_empty() {
+        bits |= gather(alphanumeric(first_of(rest))) << (block.len() - rest.len());
+    }
+    bits
+}
+
+/// The marks of eight bytes, as eight bits.
+#[inline]
+const fn gather(marks: u64) -> u64 {
+    // Each mark is multiplied to a bit of its own in the highest byte.
+    (marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
 /// Marks the bytes that `wanted` doesn't mark.
 #[inline]
 pub(crate) const fn others(wanted: u64) -> u64 {
@@ -101,6 +125,20 @@ mod tests {
                     if byte.is_ascii_alphanumeric() || !byte.is_ascii() {
                         assert_eq!(marked(lower(lanes)), u64::from(byte.to_ascii_lowercase()), "{byte:#x}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_has_a_bit_for_each_byte() {
+        let text: Vec<u8> = (0..=u8::MAX).chain((0..=u8::MAX).rev()).collect();
+        for from in 0..text.len() {
+            for to in from..text.len().min(from + 70) {
+                let bits = letters_of_block(&text[from..to]);
+                for at in 0..BLOCK {
+                    let is_letter = text[from..to].get(at).is_some_and(u8::is_ascii_alphanumeric);
+                    assert_eq!(bits >> at & 1 == 1, is_letter, "{from} {to} {at}");
                 }
             }
         }

@@ -24,7 +24,7 @@ const fn row(what: &'static str, ours: &'static str, beside: &'static str, goal:
     Row { what, ours, beside, goal }
 }
 
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 37] = [
     row("guarded call, clock handed in / recloser", "calls-0%-1/softfuse", "calls-0%-1/recloser", Some(1.0)),
     row(
         "guarded call, clock read / recloser, clock read",
@@ -64,8 +64,12 @@ const ROWS: [Row; 33] = [
     row("rejection while open, clock read / recloser", "rejected-1/softfuse-clock", "rejected-1/recloser", None),
     row("scorer text, 2 KiB, reused", "scorer-2KiB/text-reused", "", Some(2_000.0)),
     row("scorer text, 2 KiB, fresh", "scorer-2KiB/text-fresh", "", Some(10_000.0)),
-    row("scorer logprobs, 2 KiB that it can't read, reused", "scorer-2KiB/logprobs-reused", "", None),
-    row("scorer embedding, 2 KiB that it can't read, reused", "scorer-2KiB/embedding-reused", "", None),
+    row("scorer logprobs, 2 KiB, reused", "scorer-2KiB/logprobs-reused", "", Some(2_000.0)),
+    row("scorer logprobs, 2 KiB, fresh", "scorer-2KiB/logprobs-fresh", "", Some(10_000.0)),
+    row("scorer embedding, 2 KiB, reused", "scorer-2KiB/embedding-reused", "", Some(2_000.0)),
+    row("scorer embedding, 2 KiB, fresh", "scorer-2KiB/embedding-fresh", "", Some(10_000.0)),
+    row("a scorer's call, 2 KiB that it doesn't read, reused", "scorer-2KiB/unread-embedding-reused", "", None),
+    row("a scorer's call, 2 KiB that it doesn't read, fresh", "scorer-2KiB/unread-embedding-fresh", "", None),
     row("start to the first decision", "start/first-decision", "", Some(2_000_000.0)),
     row("1 key / plain map", "keys-1/softfuse-uniform", "keys-1/map-uniform", None),
     row("1,000 keys / plain map", "keys-1000/softfuse-uniform", "keys-1000/map-uniform", None),

@@ -7,15 +7,18 @@
 
 mod cache;
 mod code;
+mod pooled;
 mod ticker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use cache::CacheDir;
+pub(crate) use pooled::Places;
 pub(crate) use ticker::{Running, TICK};
 
 use cache::Cache;
+use pooled::Pooled;
 use ticker::Ticker;
 use wasmtime::component::{Component, types::ComponentItem};
 
@@ -41,6 +44,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     breakers: wasmtime::Engine,
     scorers: wasmtime::Engine,
+    /// For scorers whose instances are used once; made for the first of them.
+    pooled: OnceLock<Option<Pooled>>,
     ticker: Ticker,
     cache: Cache,
 }
@@ -62,7 +67,8 @@ impl Engine {
         let scorers = wasmtime::Engine::new(&config(Kind::Scorer)).map_err(engine_error)?;
         let ticker = Ticker::start(vec![breakers.clone(), scorers.clone()])
             .map_err(|error| LoadError::Engine(format!("no thread to keep deadlines by: {error}")))?;
-        Ok(Self(Arc::new(Inner { breakers, scorers, ticker, cache: Cache::open(cache) })))
+        let pooled = OnceLock::new();
+        Ok(Self(Arc::new(Inner { breakers, scorers, pooled, ticker, cache: Cache::open(cache) })))
     }
 
     /// Where compiled code is kept; `None` where it isn't.
@@ -94,6 +100,26 @@ impl Engine {
         }
         let compiled = self.0.cache.get_or_compile(self.wasmtime(kind), binary);
         compiled.map_err(|error| refused(format!("{error:#}")))
+    }
+
+    /// The same scorer for instances that are used once, so many at a time, in places that are laid out ahead. `None` where
+    /// there are none for it; then it does as it is.
+    pub(crate) fn pooled(
+        &self,
+        component: &Component,
+        binary: Binary<'_>,
+        instances: usize,
+        memory_bytes_max: usize,
+    ) -> Option<(Component, Places)> {
+        let pooled = self.0.pooled.get_or_init(|| {
+            let pooled = Pooled::new(config(Kind::Scorer));
+            pooled.inspect(|pooled| self.0.ticker.add(pooled.engine()))
+        });
+        let pooled = pooled.as_ref()?;
+        let places = pooled.places(component, instances, memory_bytes_max)?;
+        // It was compiled already, so what is refused now is more than a place has.
+        let component = self.0.cache.get_or_compile(pooled.engine(), binary).ok()?;
+        Some((component, places))
     }
 }
 

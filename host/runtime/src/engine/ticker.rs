@@ -27,6 +27,8 @@ struct Shared {
     resting: AtomicBool,
     /// Scorers that run now.
     running: AtomicUsize,
+    /// Whose epoch it moves on.
+    engines: Mutex<Vec<wasmtime::Engine>>,
     stopped: Mutex<bool>,
     wake: Condvar,
 }
@@ -47,12 +49,18 @@ impl Ticker {
             mark: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             running: AtomicUsize::new(0),
+            engines: Mutex::new(engines),
             stopped: Mutex::new(false),
             wake: Condvar::new(),
         });
         let ticking = Arc::clone(&shared);
-        thread::Builder::new().name("softfuse-ticker".to_owned()).spawn(move || ticking.run(&engines))?;
+        thread::Builder::new().name("softfuse-ticker".to_owned()).spawn(move || ticking.run())?;
         Ok(Self(shared))
+    }
+
+    /// Moves this one's epoch on as well.
+    pub(crate) fn add(&self, engine: &wasmtime::Engine) {
+        self.0.engines.lock().push(engine.clone());
     }
 
     /// A breaker is about to be called.
@@ -92,7 +100,7 @@ impl Shared {
         self.mark.swap(false, Ordering::SeqCst) || self.running.load(Ordering::SeqCst) > 0
     }
 
-    fn run(&self, engines: &[wasmtime::Engine]) {
+    fn run(&self) {
         let mut marked_at = Instant::now();
         let mut stopped = self.stopped.lock();
         while !*stopped {
@@ -109,7 +117,7 @@ impl Shared {
             } else {
                 self.wake.wait_for(&mut stopped, TICK);
             }
-            for engine in engines {
+            for engine in self.engines.lock().iter() {
                 engine.increment_epoch();
             }
         }
@@ -127,6 +135,7 @@ mod tests {
             mark: AtomicBool::new(false),
             resting: AtomicBool::new(true),
             running: AtomicUsize::new(0),
+            engines: Mutex::default(),
             stopped: Mutex::new(false),
             wake: Condvar::new(),
         };

@@ -10,7 +10,7 @@ use super::exchange::{ConfigProblem, Exchange, ExchangeHead, ScoreOutcome, Score
 use super::sandbox::{GRANTED_TEXT, Sandbox, is_granted, linker};
 use crate::bindings::{scorer as wit, streaming};
 use crate::components::Binary;
-use crate::engine::{Engine, Kind, Running, TICK, refused_imports};
+use crate::engine::{Engine, Kind, Places, Running, TICK, refused_imports};
 use crate::error::LoadError;
 use crate::limits::{Fault, fault};
 use crate::text::cut;
@@ -23,6 +23,8 @@ const CONFIG_PROBLEMS_MAX: usize = 100;
 pub(super) struct Compiled {
     engine: Engine,
     component: Component,
+    /// Where its instances have places among those that are kept ready.
+    _places: Option<Places>,
     pre: InstancePre<Sandbox>,
     scorer: wit::GuestIndices,
     streaming: Option<streaming::GuestIndices>,
@@ -30,20 +32,31 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    pub(super) fn load(engine: &Engine, name: &str, binary: Binary<'_>) -> Result<Self, LoadError> {
-        let component = engine.compile(Kind::Scorer, name, binary)?;
+    pub(super) fn load(
+        engine: &Engine,
+        name: &str,
+        binary: Binary<'_>,
+        settings: &ScorerSettings,
+    ) -> Result<Self, LoadError> {
+        let mut component = engine.compile(Kind::Scorer, name, binary)?;
         let imports = refused_imports(&component, is_granted);
         if !imports.is_empty() {
             return Err(LoadError::NotGranted { source_name: name.to_owned(), imports, granted: GRANTED_TEXT });
+        }
+        let mut places = None;
+        if settings.fresh
+            && let Some((pooled, taken)) =
+                engine.pooled(&component, binary, settings.instances_max, settings.memory_bytes_max)
+        {
+            (component, places) = (pooled, Some(taken));
         }
         let broken = |error: wasmtime::Error| LoadError::ContractBroken {
             source_name: name.to_owned(),
             message: format!("{error:#}"),
         };
         // Without an import it calls no host function that could wait.
-        let may_wait = component.component_type().imports(engine.wasmtime(Kind::Scorer)).len() > 0;
-        let linker =
-            linker(engine.wasmtime(Kind::Scorer), may_wait).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let may_wait = component.component_type().imports(component.engine()).len() > 0;
+        let linker = linker(component.engine(), may_wait).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(broken)?;
         let scorer = wit::GuestIndices::new(&pre).map_err(broken)?;
         // Whoever exports the interface must export it right; whoever doesn't is no streaming scorer.
@@ -51,7 +64,7 @@ impl Compiled {
             Some(_) => Some(streaming::GuestIndices::new(&pre).map_err(broken)?),
             None => None,
         };
-        Ok(Self { engine: engine.clone(), component, pre, scorer, streaming, may_wait })
+        Ok(Self { engine: engine.clone(), component, _places: places, pre, scorer, streaming, may_wait })
     }
 
     /// Whether it may wait in a host function, in a runtime of the host's own.
@@ -65,14 +78,12 @@ impl Compiled {
 
     /// The names of what it imports, granted or harmless.
     pub(super) fn imports(&self) -> Vec<String> {
-        let engine = self.engine.wasmtime(Kind::Scorer);
-        self.component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+        self.component.component_type().imports(self.component.engine()).map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Makes an instance and hands it its configuration.
     pub(super) fn start(&self, settings: &ScorerSettings) -> Result<Instance, ScorerFailure> {
-        let mut store =
-            Store::new(self.engine.wasmtime(Kind::Scorer), Sandbox::new(settings.memory_bytes_max, self.may_wait));
+        let mut store = Store::new(self.component.engine(), Sandbox::new(settings.memory_bytes_max, self.may_wait));
         store.limiter(|sandbox| &mut sandbox.limits);
         store.set_hostcall_fuel(settings.output_bytes_max);
         let running = begin(&self.engine, &mut store, settings.start_deadline);

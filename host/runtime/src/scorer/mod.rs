@@ -5,6 +5,7 @@ mod answer_stream;
 mod attached;
 mod exchange;
 mod instance;
+mod pool;
 mod sandbox;
 mod stream;
 mod thread;
@@ -13,9 +14,7 @@ mod workers;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
 
 pub use answer_stream::AnswerStream;
 pub use attached::{Scoring, ScoringSettings};
@@ -25,7 +24,8 @@ pub use stream::ScoreStream;
 use crate::components::{Binary, Builtin};
 use crate::engine::{Engine, read_component};
 use crate::error::LoadError;
-use instance::{Compiled, Instance};
+use instance::Compiled;
+use pool::{Lent, Pool};
 
 /// The longest deadlines of a scorer: an answer that takes longer to score is worth nothing, and time has an end.
 const DEADLINE_MAX: Duration = Duration::from_secs(3600);
@@ -45,8 +45,9 @@ pub struct ScorerSettings {
     pub memory_bytes_max: usize,
     /// What it may hand over in one call: its verdict's text, say. Default 1 MiB.
     pub output_bytes_max: usize,
-    /// Whether every answer gets an instance of its own, so that nothing can be carried over from one to the next.
-    /// Default no: starting takes 20 us (Rust) to 1 ms (Python) each time.
+    /// Whether every answer gets an instance of its own, so that nothing can be carried over from one to the next. Default no:
+    /// starting takes 10 us (Rust) to 1 ms (Python) each time. Where `instances_max` is more than 1, a thread makes instances
+    /// ahead and drops those that were used, so that answers that come one by one don't wait for that.
     pub fresh: bool,
     /// Instances at most, and so answers that are scored at once. Default 4. Further callers wait, as long as `deadline`.
     pub instances_max: usize,
@@ -100,16 +101,7 @@ pub struct Scorer(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
-    settings: ScorerSettings,
-    compiled: Compiled,
-    pool: Mutex<Pool>,
-    returned: Condvar,
-}
-
-/// Instances that wait, and how many there are in all.
-struct Pool {
-    idle: Vec<Instance>,
-    live: usize,
+    pool: Pool,
 }
 
 impl Scorer {
@@ -153,14 +145,13 @@ impl Scorer {
     ) -> Result<Self, ScorerError> {
         settings.deadline = settings.deadline.min(DEADLINE_MAX);
         settings.start_deadline = settings.start_deadline.min(DEADLINE_MAX);
-        let compiled = Compiled::load(engine, source_name, binary)?;
+        let compiled = Compiled::load(engine, source_name, binary, &settings)?;
         let name: Arc<str> = name.into();
         // The first instance is made now, so that a bad configuration is told to whoever wrote it.
-        let first = thread::outside_tokio(compiled.may_wait(), || compiled.start(&settings))
+        let pool = thread::outside_tokio(compiled.may_wait(), || Pool::start(compiled, settings))
             .flatten()
             .map_err(|failure| ScorerError::Failed { name: Arc::clone(&name), failure })?;
-        let pool = Mutex::new(Pool { idle: vec![first], live: 1 });
-        Ok(Self(Arc::new(Inner { name, settings, compiled, pool, returned: Condvar::new() })))
+        Ok(Self(Arc::new(Inner { name, pool })))
     }
 
     /// Its name.
@@ -172,25 +163,25 @@ impl Scorer {
     /// How it is run.
     #[must_use]
     pub fn settings(&self) -> &ScorerSettings {
-        &self.0.settings
+        self.0.pool.settings()
     }
 
     /// Whether it takes streams as they pass; otherwise their pieces are collected.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
-        self.0.compiled.is_streaming()
+        self.0.pool.compiled().is_streaming()
     }
 
     /// What its component imports. All of it is granted, and gives it nothing.
     #[must_use]
     pub fn imports(&self) -> Vec<String> {
-        self.0.compiled.imports()
+        self.0.pool.compiled().imports()
     }
 
     /// Bytes of memory that its waiting instances have.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.0.pool.lock().idle.iter().map(Instance::memory_bytes).sum()
+        self.0.pool.memory_bytes()
     }
 
     /// Scores one exchange. This thread waits for it, and its stack must have 640 KiB left: 512 KiB are the component's to
@@ -200,7 +191,7 @@ impl Scorer {
     #[must_use]
     pub fn score(&self, exchange: &Exchange) -> ScoreOutcome {
         let scored = self.aside(|| {
-            let mut lent = self.take(self.0.settings.deadline)?;
+            let mut lent = self.take(self.settings().deadline)?;
             lent.run(|instance, settings| instance.score(exchange, settings))
         });
         scored.flatten().unwrap_or_else(ScoreOutcome::Failed)
@@ -208,7 +199,7 @@ impl Scorer {
 
     /// Runs what calls the component, where it can be called.
     fn aside<T: Send>(&self, run: impl FnOnce() -> T + Send) -> Result<T, ScorerFailure> {
-        thread::outside_tokio(self.0.compiled.may_wait(), run)
+        thread::outside_tokio(self.0.pool.compiled().may_wait(), run)
     }
 
     /// Begins to score an answer that comes in pieces.
@@ -219,77 +210,12 @@ impl Scorer {
 
     /// An instance, waited for where all are at work.
     fn take(&self, wait_max: Duration) -> Result<Lent, ScorerFailure> {
-        let inner = &self.0;
-        let mut until = None;
-        let mut pool = inner.pool.lock();
-        loop {
-            if let Some(instance) = pool.idle.pop() {
-                return Ok(Lent { scorer: self.clone(), instance: Some(instance) });
-            }
-            if pool.live < inner.settings.instances_max.max(1) {
-                pool.live += 1;
-                drop(pool);
-                // From here on the place is given back by `Lent`, whatever happens.
-                let mut lent = Lent { scorer: self.clone(), instance: None };
-                lent.instance = Some(inner.compiled.start(&inner.settings)?);
-                return Ok(lent);
-            }
-            let until = *until.get_or_insert_with(|| Instant::now() + wait_max);
-            if inner.returned.wait_until(&mut pool, until).timed_out() {
-                return Err(ScorerFailure::Busy(wait_max));
-            }
-        }
+        self.0.pool.take(wait_max)
     }
 }
 
 impl fmt::Debug for Scorer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scorer").field("name", &self.0.name).finish_non_exhaustive()
-    }
-}
-
-/// An instance on loan. Dropped, it goes back, if it is whole and may be used again.
-struct Lent {
-    scorer: Scorer,
-    instance: Option<Instance>,
-}
-
-impl Lent {
-    /// Calls the instance, which is gone after a fault, and after a panic of the host's.
-    fn run<T>(
-        &mut self,
-        call: impl FnOnce(&mut Instance, &ScorerSettings) -> Result<T, ScorerFailure>,
-    ) -> Result<T, ScorerFailure> {
-        let Some(mut instance) = self.instance.take() else {
-            return Err(ScorerFailure::Trapped("it failed before".to_owned()));
-        };
-        let called = call(&mut instance, &self.scorer.0.settings);
-        if called.is_ok() {
-            self.instance = Some(instance);
-        }
-        called
-    }
-
-    /// [`run`](Self::run), where it can be run.
-    fn run_aside<T: Send>(
-        &mut self,
-        call: impl FnOnce(&mut Instance, &ScorerSettings) -> Result<T, ScorerFailure> + Send,
-    ) -> Result<T, ScorerFailure> {
-        let scorer = self.scorer.clone();
-        scorer.aside(|| self.run(call)).flatten()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let inner = &self.scorer.0;
-        let kept = self.instance.take().filter(|_| !inner.settings.fresh);
-        let mut pool = inner.pool.lock();
-        match kept {
-            Some(instance) => pool.idle.push(instance),
-            None => pool.live -= 1,
-        }
-        drop(pool);
-        inner.returned.notify_one();
     }
 }

@@ -42,19 +42,16 @@ impl Runs {
             self.check(times + more)?;
             rest = text.get(more..).unwrap_or_default();
         }
-        let mut at = 0;
-        while let Some((before, here)) = rest.split_at_checked(at)
-            && here.len() >= LANES
-        {
-            let chunk = lanes::first_of(here);
-            if !lanes::are_equal(chunk) {
-                at += LANES;
-                continue;
+        let mut counted = 0;
+        for (at, chunk) in (0..).step_by(LANES).zip(rest.as_chunks::<LANES>().0) {
+            if lanes::are_equal(u64::from_le_bytes(*chunk))
+                && at >= counted
+                && let Some((before, here)) = rest.split_at_checked(at)
+            {
+                let character = char::from(chunk[0]);
+                counted = at + equal(here.iter(), character);
+                self.check(counted - at + equal(before.iter().rev(), character))?;
             }
-            let character = char::from(chunk.to_le_bytes()[0]);
-            let more = equal(here.iter(), character);
-            self.check(equal(before.iter().rev(), character) + more)?;
-            at += more;
         }
         if let Some(last) = rest.last().copied().map(char::from) {
             self.run = Some((last, equal(rest.iter().rev(), last)));

@@ -7,7 +7,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::lanes::{self, LANES};
+use crate::lanes::{self, BLOCK, LANES};
 
 /// A word's length, in characters, after which it is taken for several: so a loop without spaces is seen as one.
 const WORD_CHARACTERS_MAX: usize = 32;
@@ -41,19 +41,27 @@ impl Words {
             rest = after;
         }
         while !rest.is_empty() {
-            let gap = lanes::before_first(lanes::alphanumeric(lanes::first_of(rest)));
-            rest = rest.get(gap..).unwrap_or_default();
-            let (hash, len) = first_word(rest);
-            let Some(after) = rest.get(len..) else { break };
-            if len < WORD_CHARACTERS_MAX && after.is_empty() {
-                // It may go on.
-                self.keep(rest);
-                break;
-            }
-            if len > 0 {
-                take(hash)?;
-            }
-            rest = after;
+            let block = rest.len().min(BLOCK);
+            let mut letters = lanes::letters_of_block(rest);
+            let next = loop {
+                if letters == 0 {
+                    break block;
+                }
+                let at = letters.trailing_zeros() as usize;
+                let len = ((letters >> at).trailing_ones() as usize).min(WORD_CHARACTERS_MAX);
+                let (end, word) = (at + len, rest.get(at..).unwrap_or_default());
+                if end == block && len < WORD_CHARACTERS_MAX {
+                    if block == rest.len() {
+                        // It may go on.
+                        self.keep(word);
+                        return ControlFlow::Continue(());
+                    }
+                    break at;
+                }
+                take(hash_of(word, len))?;
+                letters &= if end < BLOCK { u64::MAX << end } else { 0 };
+            };
+            rest = rest.get(next..).unwrap_or_default();
         }
         ControlFlow::Continue(())
     }
@@ -76,8 +84,7 @@ impl Words {
 
     /// The word is over, if there is one.
     pub(super) fn end(&mut self, mut take: impl FnMut(u64) -> ControlFlow<()>) -> ControlFlow<()> {
-        let word = self.bytes.get(..self.len).unwrap_or_default();
-        let hash = word.chunks(LANES).fold(SEED, |hash, chunk| add(hash, lanes::first_of(chunk), chunk.len()));
+        let hash = hash_of(&self.bytes, self.len);
         let is_one = self.characters > 0;
         (self.len, self.characters) = (0, 0);
         if is_one { take(hash) } else { ControlFlow::Continue(()) }
@@ -94,23 +101,18 @@ impl Words {
     }
 }
 
-/// The hash and the length of the word with which a stretch of ASCII begins. It may be empty.
+/// The hash of the word with which some bytes begin, and which has so many.
 #[inline]
-fn first_word(text: &[u8]) -> (u64, usize) {
-    let (mut hash, mut len) = (SEED, 0);
-    while len < WORD_CHARACTERS_MAX {
-        let chunk = lanes::first_of(text.get(len..).unwrap_or_default());
-        let count = lanes::before_first(lanes::others(lanes::alphanumeric(chunk)));
-        if count == 0 {
-            break;
-        }
-        hash = add(hash, chunk, count);
-        len += count;
-        if count < LANES {
-            break;
-        }
+fn hash_of(bytes: &[u8], len: usize) -> u64 {
+    let mut hash = SEED;
+    let (mut rest, mut left) = (bytes, len);
+    while left > 0 {
+        let letters = left.min(LANES);
+        hash = add(hash, lanes::first_of(rest), letters);
+        rest = rest.get(letters..).unwrap_or_default();
+        left -= letters;
     }
-    (hash, len)
+    hash
 }
 
 /// Adds the first letters of a chunk, in lower case, to a word's hash.
