@@ -43,10 +43,10 @@ pub(crate) const fn are_equal(lanes: u64) -> bool {
 /// With how many bytes of ASCII a text begins.
 pub(crate) fn ascii_len(text: &[u8]) -> usize {
     let (chunks, rest) = text.as_chunks::<LANES>();
-    for (at, chunk) in (0..).step_by(LANES).zip(chunks) {
+    for (index, chunk) in chunks.iter().enumerate() {
         let foreign = u64::from_le_bytes(*chunk) & HIGH;
         if foreign != 0 {
-            return at + before_first(foreign);
+            return index * LANES + before_first(foreign);
         }
     }
     text.len() - rest.len() + rest.iter().take_while(|byte| byte.is_ascii()).count()
@@ -68,8 +68,8 @@ pub(crate) fn letters_of_block(text: &[u8]) -> u64 {
     let block = text.get(..BLOCK).unwrap_or(text);
     let (chunks, rest) = block.as_chunks::<LANES>();
     let mut bits = 0;
-    for (place, chunk) in (0..).step_by(LANES).zip(chunks) {
-        bits |= gather(alphanumeric(u64::from_le_bytes(*chunk))) << place;
+    for chunk in chunks.iter().rev() {
+        bits = bits << LANES | gather(alphanumeric(u64::from_le_bytes(*chunk)));
     }
     if !rest.is_empty() {
         bits |= gather(alphanumeric(first_of(rest))) << (block.len() - rest.len());

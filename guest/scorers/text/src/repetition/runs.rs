@@ -43,7 +43,8 @@ impl Runs {
             rest = text.get(more..).unwrap_or_default();
         }
         let mut counted = 0;
-        for (at, chunk) in (0..).step_by(LANES).zip(rest.as_chunks::<LANES>().0) {
+        for (index, chunk) in rest.as_chunks::<LANES>().0.iter().enumerate() {
+            let at = index * LANES;
             if lanes::are_equal(u64::from_le_bytes(*chunk))
                 && at >= counted
                 && let Some((before, here)) = rest.split_at_checked(at)
