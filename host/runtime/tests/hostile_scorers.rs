@@ -33,11 +33,14 @@ fn failure(scorer: &Scorer) -> ScorerFailure {
     }
 }
 
-/// A scorer that fails in this way, again and again: the second time a fresh instance does.
+/// A scorer that fails in this way, again and again: the second time a new instance does. The same where every answer gets
+/// an instance of its own, in a place that others were in before.
 fn fails_twice(bytes: &[u8], expected: &ScorerFailure) {
-    let scorer = load(bytes);
-    for _ in 0..2 {
-        assert_eq!(&failure(&scorer), expected);
+    for fresh in [false, true] {
+        let scorer = Scorer::from_bytes(&engine(), "hostile", bytes, ScorerSettings { fresh, ..bounds() }).unwrap();
+        for _ in 0..2 {
+            assert_eq!(&failure(&scorer), expected, "fresh: {fresh}");
+        }
     }
 }
 

@@ -95,6 +95,39 @@ fn fresh_instances_keep_their_bound() {
     assert_eq!(number(&streaming.score(&exchange(""))), 7.0);
 }
 
+/// Adds up what an earlier answer could have left behind: in a global, in memory, in memory that it asked for.
+const TRACES: &str = "(local $at i32)
+    (local.set $at (i32.mul (i32.sub (memory.size) (i32.const 1)) (i32.const 65536)))
+    (global.set $count (f64.add (global.get $count)
+      (f64.convert_i32_u (i32.add (memory.size) (i32.add (i32.load (i32.const 60000)) (i32.load (local.get $at)))))))
+    (drop (memory.grow (i32.const 3)))
+    (i32.store (i32.const 60000) (i32.const 1))
+    (i32.store (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 65536)) (i32.const 1))
+    (call $scored (global.get $count))";
+
+/// Instances are made ahead, on another thread, in places that others have left: nothing of them is there.
+#[test]
+fn an_answer_leaves_no_trace_for_the_next() {
+    let bytes = common::scorer_with("(global $count (mut f64) (f64.const 0))", TRACES);
+    let engine = engine();
+    // The second may have more memory than a place has; of the third there are more than places.
+    let settings = |memory_bytes_max, instances_max| ScorerSettings {
+        fresh: true,
+        memory_bytes_max,
+        instances_max,
+        ..ScorerSettings::default()
+    };
+    for settings in [settings(1 << 20, 3), settings(2 << 30, 3), settings(1 << 20, 1000)] {
+        let fresh = Scorer::from_bytes(&engine, "it", &bytes, settings).unwrap();
+        let first = number(&fresh.score(&exchange("")));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| assert_eq!(number(&fresh.score(&exchange(""))), first)));
+            }
+        });
+    }
+}
+
 #[test]
 fn an_abstention_is_no_failure() {
     let scorer = own(

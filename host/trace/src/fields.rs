@@ -75,6 +75,12 @@ impl<'a> Fields<'a> {
         (found.get() != "null").then_some(found)
     }
 
+    /// Whether there is anything at a path, and be it null.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.find_or_null(path).is_some()
+    }
+
     fn find_or_null(&self, path: &str) -> Option<&'a RawValue> {
         if let Some(value) = self.value(path) {
             return Some(value);
@@ -158,6 +164,7 @@ mod tests {
         assert_eq!(find("a.b"), Some("7"), "a key with a dot in it comes first");
         assert_eq!(find("a.b.1.c"), Some("\"x\""));
         assert_eq!(find("a.b.0"), Some("1"));
+        assert_eq!((find("a.n"), fields.has("a.n"), fields.has("a.m")), (None, true, false));
         assert_eq!(find("a.b.2"), None);
         assert_eq!(find("a.b.18446744073709551615"), None);
         assert_eq!(find("a.b.18446744073709551616"), None);

@@ -11,7 +11,7 @@ use crate::checks::unit;
 const DIMENSION_MAX: usize = 65_536;
 
 /// The scorer: its settings, and nothing else.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingScorer {
     /// How many numbers a vector has; none where any will do.
     pub dimension: Option<usize>,
@@ -24,7 +24,7 @@ pub struct EmbeddingScorer {
 }
 
 /// How long a vector should be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
     /// The Euclidean norm, above 0.
     pub expected: f64,
@@ -35,7 +35,7 @@ pub struct Norm {
 }
 
 /// Where vectors should point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
     /// The reference, of length 1.
     pub reference: Vec<f64>,
@@ -46,7 +46,7 @@ pub struct Drift {
 }
 
 /// When vectors are too much alike.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Collapse {
     /// Answers with fewer vectors aren't checked.
     pub vectors_min: usize,
@@ -57,6 +57,10 @@ pub struct Collapse {
 }
 
 impl EmbeddingScorer {
+    /// The scorer where nothing is set, without reading a text: each fresh instance is configured.
+    pub(crate) const DEFAULT: Self =
+        Self { dimension: None, norm: None, drift: None, collapse: Some(Collapse::DEFAULT) };
+
     pub(crate) fn read(section: &mut Section<'_>) -> Self {
         let dimension = section.optional_count("dimension", 1..=DIMENSION_MAX);
         let norm = section.section("norm", Norm::read);
@@ -104,12 +108,14 @@ impl Drift {
 }
 
 impl Collapse {
+    const DEFAULT: Self = Self { vectors_min: 3, cosine_good: 0.95, cosine_bad: 0.99 };
+
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let check = section.flag("check", true);
         let collapse = Self {
-            vectors_min: section.count("vectors_min", 2..=1_000_000, 3),
-            cosine_good: section.number("cosine_good", -1.0..=1.0, 0.95),
-            cosine_bad: section.number("cosine_bad", -1.0..=1.0, 0.99),
+            vectors_min: section.count("vectors_min", 2..=1_000_000, Self::DEFAULT.vectors_min),
+            cosine_good: section.number("cosine_good", -1.0..=1.0, Self::DEFAULT.cosine_good),
+            cosine_bad: section.number("cosine_bad", -1.0..=1.0, Self::DEFAULT.cosine_bad),
         };
         if collapse.cosine_good >= collapse.cosine_bad {
             let Self { cosine_good, cosine_bad, .. } = collapse;

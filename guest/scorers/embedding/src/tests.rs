@@ -11,6 +11,12 @@ use crate::checks::unit;
 
 const JSON: &str = "application/json";
 
+#[test]
+fn the_defaults_are_those_of_the_empty_text() {
+    let read = softfuse_scorer_common::config::read("", EmbeddingScorer::read);
+    assert_eq!(read, Ok(EmbeddingScorer::DEFAULT));
+}
+
 fn scorer(config: &str) -> Rc<EmbeddingScorer> {
     Rc::new(EmbeddingScorer::configure(config).expect("a good configuration"))
 }

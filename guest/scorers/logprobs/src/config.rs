@@ -3,7 +3,7 @@
 use softfuse_scorer_common::config::Section;
 
 /// The scorer: its settings, and nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogprobsScorer {
     /// What is measured.
     pub metric: Metric,
@@ -51,14 +51,28 @@ impl Metric {
 }
 
 impl LogprobsScorer {
+    /// The scorer where nothing is set, without reading a text: each fresh instance is configured.
+    pub(crate) const DEFAULT: Self = Self {
+        metric: Metric::MeanConfidence,
+        logprob_min: -20.0,
+        perplexity_max: 100.0,
+        tokens_min: 1,
+        sum_tolerance: 0.01,
+        broken_scored: true,
+    };
+
     pub(crate) fn read(section: &mut Section<'_>) -> Self {
         Self {
-            metric: section.word("metric", &Metric::NAMES, Metric::MeanConfidence),
-            logprob_min: section.number("logprob_min", -1000.0..=-1.0, -20.0),
-            perplexity_max: section.number("perplexity_max", 1.1..=1e6, 100.0),
-            tokens_min: section.count("tokens_min", 1..=1_000_000, 1),
-            sum_tolerance: section.number("sum_tolerance", 0.0..=0.5, 0.01),
-            broken_scored: section.word("broken_stream", &[("score", true), ("abstain", false)], true),
+            metric: section.word("metric", &Metric::NAMES, Self::DEFAULT.metric),
+            logprob_min: section.number("logprob_min", -1000.0..=-1.0, Self::DEFAULT.logprob_min),
+            perplexity_max: section.number("perplexity_max", 1.1..=1e6, Self::DEFAULT.perplexity_max),
+            tokens_min: section.count("tokens_min", 1..=1_000_000, Self::DEFAULT.tokens_min),
+            sum_tolerance: section.number("sum_tolerance", 0.0..=0.5, Self::DEFAULT.sum_tolerance),
+            broken_scored: section.word(
+                "broken_stream",
+                &[("score", true), ("abstain", false)],
+                Self::DEFAULT.broken_scored,
+            ),
         }
     }
 }

@@ -11,6 +11,12 @@ use crate::config::Metric;
 const SSE: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
+#[test]
+fn the_defaults_are_those_of_the_empty_text() {
+    let read = softfuse_scorer_common::config::read("", LogprobsScorer::read);
+    assert_eq!(read, Ok(LogprobsScorer::DEFAULT));
+}
+
 fn scorer(config: &str) -> Rc<LogprobsScorer> {
     Rc::new(LogprobsScorer::configure(config).expect("a good configuration"))
 }

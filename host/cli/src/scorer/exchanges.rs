@@ -123,16 +123,16 @@ fn entry(text: &[u8]) -> Result<Entry, Fault> {
         }
     };
     let has = |key: &&str| fields.find(key).is_some();
-    // Many logs write null where there is no answer.
-    let response = fields.find("response");
-    let Some(response) = response.filter(|raw| raw.get() != "null") else {
-        if ANSWER_KEYS.iter().any(has) {
+    let Some(response) = fields.find("response") else {
+        // Many logs write null where there is no answer.
+        let is_null = fields.has("response");
+        if !is_null && ANSWER_KEYS.iter().any(has) {
             return Ok(Entry::Exchange(Exchange::of_answer("application/json", text)));
         }
         if CALL_KEYS.iter().any(has) {
             return Ok(Entry::Unanswered);
         }
-        let what = if response.is_some() { "null is no answer" } else { "the key is missing" };
+        let what = if is_null { "null is no answer" } else { "the key is missing" };
         return Err(format!("response: {what}; it must be the answer that is to be scored").into());
     };
     let metadata: BTreeMap<String, String> = match fields.find("metadata") {
@@ -186,7 +186,7 @@ mod tests {
         }
         for (text, place, said) in [
             (&b"{}"[..], None, "response: the key is missing"),
-            (br#"{"response": null}"#, None, "response: null is no answer; it must be"),
+            (br#"{"response": null, "data": [1]}"#, None, "response: null is no answer; it must be"),
             (b"[]", Some((1, 0)), "this is no JSON object"),
             (b"{\n  \"response\": x}", Some((2, 15)), "this is no JSON object"),
             (br#"{"response":{},"operation":3}"#, None, "operation: expected a text"),

@@ -132,7 +132,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The name says the key and the content's hash, so that one rename puts both in place. The hash finds damage, and need do no more: whoever may write here may give a file any name.
+/// The name says the key and the content's hash, so that one rename puts both in place.
+///
+/// The hash finds damage, and need do no more: whoever may write here may give a file any name.
 fn name_of(key: &str, hash: u128) -> String {
     format!("{key}-{hash:032x}.cwasm")
 }

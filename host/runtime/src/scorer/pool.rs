@@ -13,6 +13,9 @@ use super::instance::{Compiled, Instance};
 use super::{ScorerFailure, ScorerSettings, thread};
 use crate::caught::caught;
 
+/// Instances that are made ahead, at most.
+const AHEAD_MAX: usize = 4;
+
 /// A scorer's instances. When it goes, its thread ends.
 pub(super) struct Pool(Arc<Shared>);
 
@@ -132,8 +135,7 @@ impl Shared {
                 parking_lot::MutexGuard::unlocked(&mut state, || drop(spent));
                 state.live -= places;
             }
-            // One is made ahead for each that is lent out at most, but for those that callers make for themselves.
-            if state.live < self.instances_max() {
+            if state.idle.len() < AHEAD_MAX && state.live < self.instances_max() {
                 state.live += 1;
                 let made = parking_lot::MutexGuard::unlocked(&mut state, || {
                     caught("making a scorer's instance", || self.compiled.start(&self.settings).ok()).flatten()
@@ -147,7 +149,7 @@ impl Shared {
                     // Whoever asks next is told why.
                     None => state.live -= 1,
                 }
-                self.returned.notify_one();
+                self.returned.notify_all();
             }
             if state.spent.is_empty() && !state.closed {
                 self.used.wait(&mut state);
