@@ -1,13 +1,14 @@
 //! A scorer's instances: those that wait, and those that are lent out.
 //!
-//! Where every answer gets an instance of its own, instances are made ahead, on a thread of the pool's, as long as there is
-//! room for them, and dropped there when they have been used. So an answer waits for neither, unless answers come faster than
-//! the thread makes instances: then their callers make them, and wait for no one.
+//! Where every answer gets an instance of its own, instances are made ahead, on a thread of the pool's, and dropped there when
+//! they have been used: so an answer waits for neither. That is done when no answer has come for a moment. While they come
+//! one upon the other their callers make and drop instances themselves, since two threads that lay out memory at once hold
+//! each other up more than they help.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::instance::{Compiled, Instance};
 use super::{ScorerFailure, ScorerSettings, thread};
@@ -15,6 +16,8 @@ use crate::caught::caught;
 
 /// Instances that are made ahead, at most.
 const AHEAD_MAX: usize = 4;
+/// For how long no answer has come before instances are made ahead: some dozen times what making one takes.
+const QUIET: Duration = Duration::from_micros(500);
 
 /// A scorer's instances. When it goes, its thread ends.
 pub(super) struct Pool(Arc<Shared>);
@@ -25,7 +28,7 @@ struct Shared {
     state: Mutex<State>,
     /// An instance is back, or a place is free.
     returned: Condvar,
-    /// There is something for the thread to do.
+    /// There is something for the thread to do, or its end has come.
     used: Condvar,
 }
 
@@ -38,6 +41,10 @@ struct State {
     live: usize,
     /// Instances are made ahead.
     has_maker: bool,
+    /// The thread that does so waits to be told that there is something to do.
+    maker_rests: bool,
+    /// Instances that were asked for.
+    asked: u64,
     closed: bool,
 }
 
@@ -84,6 +91,7 @@ impl Pool {
         let shared = &self.0;
         let mut until = None;
         let mut state = shared.state.lock();
+        state.asked = state.asked.wrapping_add(1);
         loop {
             if let Some(instance) = state.idle.pop() {
                 return Ok(Lent { pool: Arc::clone(shared), instance: Some(instance) });
@@ -116,7 +124,15 @@ impl Drop for Pool {
 
 impl State {
     const fn empty() -> Self {
-        Self { idle: Vec::new(), spent: Vec::new(), live: 1, has_maker: false, closed: false }
+        Self {
+            idle: Vec::new(),
+            spent: Vec::new(),
+            live: 1,
+            has_maker: false,
+            maker_rests: false,
+            asked: 0,
+            closed: false,
+        }
     }
 }
 
@@ -125,39 +141,51 @@ impl Shared {
         self.settings.instances_max.max(1)
     }
 
-    /// The thread's life: whenever an instance was used, it is dropped, and others are made while there is room.
+    /// The thread's life: whenever instances were used, and then for a moment none, it drops them and makes others.
     fn make_ahead(&self) {
         let mut state = self.state.lock();
         while !state.closed {
-            let spent = std::mem::take(&mut state.spent);
-            if !spent.is_empty() {
-                let places = spent.len();
-                parking_lot::MutexGuard::unlocked(&mut state, || drop(spent));
-                state.live -= places;
-            }
-            if state.idle.len() < AHEAD_MAX && state.live < self.instances_max() {
-                state.live += 1;
-                let made = parking_lot::MutexGuard::unlocked(&mut state, || {
-                    caught("making a scorer's instance", || self.compiled.start(&self.settings).ok()).flatten()
-                });
-                match made {
-                    Some(instance) => {
-                        state.idle.push(instance);
-                        self.returned.notify_one();
-                        continue;
-                    }
-                    // Whoever asks next is told why.
-                    None => state.live -= 1,
-                }
-                self.returned.notify_all();
-            }
-            if state.spent.is_empty() && !state.closed {
-                self.used.wait(&mut state);
-            }
+            state.maker_rests = true;
+            self.used.wait(&mut state);
+            state.maker_rests = false;
+            self.wait_for_quiet(&mut state);
+            while !state.closed && self.make_one(&mut state) {}
         }
         let instances = (std::mem::take(&mut state.idle), std::mem::take(&mut state.spent));
         drop(state);
         drop(instances);
+    }
+
+    fn wait_for_quiet(&self, state: &mut MutexGuard<'_, State>) {
+        let mut seen = state.asked.wrapping_sub(1);
+        while !state.closed && seen != state.asked {
+            seen = state.asked;
+            // Nobody wakes it but the end.
+            self.used.wait_for(state, QUIET);
+        }
+    }
+
+    /// Drops what is spent, and makes an instance if there is room. Whether there may be more to do.
+    fn make_one(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        let spent = std::mem::take(&mut state.spent);
+        let places = spent.len();
+        MutexGuard::unlocked(state, || drop(spent));
+        state.live -= places;
+        if state.idle.len() >= AHEAD_MAX || state.live >= self.instances_max() {
+            return false;
+        }
+        state.live += 1;
+        let made = MutexGuard::unlocked(state, || {
+            caught("making a scorer's instance", || self.compiled.start(&self.settings).ok()).flatten()
+        });
+        let is_made = made.is_some();
+        match made {
+            Some(instance) => state.idle.push(instance),
+            // Whoever asks next is told why.
+            None => state.live -= 1,
+        }
+        self.returned.notify_all();
+        is_made
     }
 }
 
@@ -196,18 +224,17 @@ impl Drop for Lent {
             Some(instance) if !pool.settings.fresh => state.idle.push(instance),
             Some(instance) if state.has_maker && !state.closed => {
                 state.spent.push(instance);
-                drop(state);
-                pool.used.notify_one();
-                // Its place may be what somebody waits for.
-                pool.returned.notify_one();
-                return;
+                if state.maker_rests {
+                    pool.used.notify_one();
+                }
             }
             instance => {
-                parking_lot::MutexGuard::unlocked(&mut state, || drop(instance));
+                MutexGuard::unlocked(&mut state, || drop(instance));
                 state.live -= 1;
             }
         }
         drop(state);
+        // Its place may be what somebody waits for.
         pool.returned.notify_one();
     }
 }
