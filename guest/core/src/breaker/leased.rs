@@ -95,7 +95,7 @@ impl Breaker {
         if permit.probe() != 0 || standing == Standing::Unknown {
             return Err(RecordError::UnknownPermit);
         }
-        self.totals.rejections = self.totals.rejections.saturating_add(refused);
+        self.count_rejections(refused);
         let mut settlement = LeasedSettlement::default();
         // A circuit that isn't half-open forgets no permit by time, so what is current for one entry is so for all.
         let current = standing == Standing::Current;
@@ -116,9 +116,9 @@ impl Breaker {
                 records.push(LeasedRecord { at, late, latency, score });
             }
         }
-        self.totals.successes = self.totals.successes.saturating_add(successes.into());
+        self.successes = self.successes.saturating_add(successes.into());
         if !current {
-            self.totals.stale = self.totals.stale.saturating_add(successes.into());
+            self.count_stale(successes.into());
         } else if !matches!(self.phase, Phase::Disabled) {
             settlement.events.extend(self.take_places(&records, successes));
         }

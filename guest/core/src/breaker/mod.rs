@@ -5,6 +5,7 @@ mod half_open;
 mod leased;
 mod operator;
 mod probes;
+mod rare;
 mod record;
 mod saved;
 mod status;
@@ -22,8 +23,9 @@ use crate::outcome::OutcomeKind;
 use crate::permit::Permit;
 use crate::policy::Policy;
 use crate::time::{Instant, Nanos};
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
+use alloc::{boxed::Box, sync::Arc};
 use half_open::HalfOpen;
+use rare::Rare;
 
 /// How many transitions a status tells.
 pub const TRANSITIONS_MAX: usize = 16;
@@ -52,20 +54,12 @@ impl Phase {
     }
 }
 
-/// What only a breaker that has changed its state needs, kept apart so that an idle one is small.
-#[derive(Clone, Debug, Default)]
-struct History {
-    last_trip: Option<(Instant, Arc<TripReason>)>,
-    transitions: VecDeque<Transition>,
-}
-
 /// One circuit breaker.
 ///
 /// Times handed in are nanoseconds of the host's clock; one that is earlier than the latest seen counts as the latest.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Arc<Policy>,
-    jitter_seed: u64,
     /// The latest time seen.
     latest: Instant,
     phase: Phase,
@@ -73,15 +67,12 @@ pub struct Breaker {
     generation: u32,
     tree: Tree,
     load: Option<Box<Load>>,
-    /// The end of the latest `Retry-After` of this generation.
-    hint_until: Option<Instant>,
-    trip_count: u64,
-    reopen_count: u32,
-    totals: Totals,
+    successes: u64,
+    failures: u64,
     last_failure: Option<FailureReport>,
     consecutive_failures: u32,
     consecutive_successes: u32,
-    history: Option<Box<History>>,
+    rare: Option<Box<Rare>>,
 }
 
 /// A call may be made.
@@ -123,22 +114,20 @@ impl Breaker {
     /// A closed breaker. `name` and `salt` seed its jitter.
     pub fn new(policy: Arc<Policy>, name: &str, salt: u64, now: Nanos) -> Self {
         let now = Instant::from_host(now);
+        let jitter_seed = if policy.backoff.jitter == 0.0 { 0 } else { policy.backoff.breaker_seed(name, salt) };
         Self {
-            jitter_seed: policy.backoff.breaker_seed(name, salt),
             latest: now,
             phase: Phase::Closed,
             since: now,
             generation: 0,
             tree: Tree::new(&policy.leaves),
             load: (!policy.adaptive.is_empty()).then(Box::default),
-            hint_until: None,
-            trip_count: 0,
-            reopen_count: 0,
-            totals: Totals::default(),
+            successes: 0,
+            failures: 0,
             last_failure: None,
             consecutive_failures: 0,
             consecutive_successes: 0,
-            history: None,
+            rare: Rare { jitter_seed, ..Rare::default() }.kept(),
             policy,
         }
     }
@@ -174,7 +163,7 @@ impl Breaker {
         match permit {
             Some(permit) => Ok(Admission { permit, event }),
             None => {
-                self.totals.rejections = self.totals.rejections.saturating_add(1);
+                self.count_rejections(1);
                 Err(self.rejection(now))
             }
         }
@@ -202,12 +191,11 @@ impl Breaker {
             Phase::Open { until } => Some(until.since(now)),
             _ => None,
         };
-        let last_trip = self.history.as_ref().and_then(|history| history.last_trip.as_ref());
         Rejection {
             state: self.state(),
             retry_after,
-            trip_count: self.trip_count,
-            reason: last_trip.map(|(_, reason)| &**reason),
+            trip_count: self.trip_count(),
+            reason: self.last_trip().map(|(_, reason)| &**reason),
         }
     }
 
@@ -251,7 +239,7 @@ impl Breaker {
             Phase::Open { until } => Some(until),
             _ => None,
         };
-        let (new, generation, trip_count) = (self.state(), self.generation, self.trip_count);
+        let (new, generation, trip_count) = (self.state(), self.generation, self.trip_count());
         Box::new(Event { at, old, new, reason, generation, trip_count, open_until })
     }
 

@@ -10,11 +10,11 @@ impl Breaker {
     /// Totals stay.
     pub fn reset(&mut self, now: Nanos) -> Box<Event> {
         let now = self.see(now);
-        self.trip_count = 0;
         self.consecutive_failures = 0;
         self.consecutive_successes = 0;
-        if let Some(history) = &mut self.history {
-            history.last_trip = None;
+        if let Some(rare) = &mut self.rare {
+            rare.trip_count = 0;
+            rare.last_trip = None;
         }
         self.close(EventReason::Reset, now)
     }

@@ -247,18 +247,20 @@ impl Breaker {
         match &mut self.phase {
             Phase::Open { until } => *until = hint.max(*until),
             _ if standing == Standing::Stale => {}
-            _ => self.hint_until = Some(self.hint_until.map_or(hint, |kept| kept.max(hint))),
+            _ => {
+                let kept = &mut self.rare_mut().hint_until;
+                *kept = Some(kept.map_or(hint, |kept| kept.max(hint)));
+            }
         }
     }
 
     pub(super) fn count(&mut self, class: Class, stale: bool) {
-        let totals = &mut self.totals;
         let counter = match class {
-            Class::Success => &mut totals.successes,
-            Class::Failure => &mut totals.failures,
-            Class::Neutral => &mut totals.neutral,
+            Class::Success => &mut self.successes,
+            Class::Failure => &mut self.failures,
+            Class::Neutral => &mut self.rare_mut().neutral,
         };
         *counter = counter.saturating_add(1);
-        totals.stale = totals.stale.saturating_add(u64::from(stale));
+        self.count_stale(u64::from(stale));
     }
 }
