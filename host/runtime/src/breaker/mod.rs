@@ -1,5 +1,6 @@
 //! A breaker: a handle that any thread may hold, clone and call.
 
+mod kin;
 mod late;
 mod leased;
 mod operate;
@@ -9,13 +10,17 @@ mod retire;
 
 use std::fmt;
 use std::mem::Discriminant;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ecow::EcoString;
+use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use softfuse_lease::Admission;
 
+pub(crate) use kin::{Home, Kin, Lendings, Lent};
 pub use late::LateScores;
 use leased::{Asked, Leased, Leasing};
 pub(crate) use permit::Debtor;
@@ -23,12 +28,9 @@ pub use permit::{Permit, Settled};
 pub use reporter::{Reported, Reporter};
 
 use crate::bindings::breaker as wit;
-use crate::clock::Clock;
-use crate::component::{Cell, Slots};
+use crate::component::{Cell, Guest};
 use crate::condition::Held;
 use crate::error::{ComponentFailure, Rejected};
-use crate::events::Hub;
-use crate::metrics::{BreakerMeters, Metrics};
 use crate::policy::Policy;
 use crate::text::shortened;
 use crate::types::{CircuitStatus, Event, OperatorState, State, StateChange, Time, span_nanos};
@@ -43,95 +45,94 @@ pub enum FailureMode {
     Closed,
 }
 
-/// What the named breakers of a registry share, or those of a keyed family: instances of their own, all else of the
-/// registry's.
-pub(crate) struct Home {
-    pub(crate) slots: Slots,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) failure_mode: FailureMode,
-    pub(crate) snapshot_every: u64,
-    pub(crate) snapshot_interval: Duration,
-    /// Calls after which a breaker is lent a buffer.
-    pub(crate) lease_after: u32,
-    /// Of the machine: threads that may meet.
-    pub(crate) cores: usize,
-}
-
-impl Home {
-    /// A keyed family's home.
-    pub(crate) fn with_slots(&self, slots: Slots) -> Self {
-        Self {
-            slots,
-            clock: Arc::clone(&self.clock),
-            hub: Arc::clone(&self.hub),
-            metrics: Arc::clone(&self.metrics),
-            ..*self
-        }
-    }
-}
-
 /// A circuit breaker. Cheap to clone; all clones are one breaker. [`Registry`](crate::Registry) makes them.
 ///
 /// Each method that reads the clock has a twin that is handed the time instead, `..._at`, for replay, tests and benches.
 #[derive(Clone)]
 pub struct Breaker(pub(crate) Arc<Shared>);
 
+/// A breaker: as small as can be, since there may be a million. What its kin share it has by [`Kin`], which it acts as.
 pub(crate) struct Shared {
-    pub(crate) name: Arc<str>,
-    pub(crate) policy: Policy,
-    pub(crate) home: Arc<Home>,
-    pub(crate) meters: Arc<BreakerMeters>,
+    pub(crate) kin: Arc<Kin>,
+    /// Within its family; the whole name, where it has none.
+    pub(crate) key: EcoString,
     pub(crate) inner: Mutex<Inner>,
     /// The state as of the last event: exact, since every change makes one.
     state: AtomicU8,
-    trip_count: AtomicU64,
     leased: Leased,
+    told: OnceBox<Told>,
+}
+
+/// What there is to tell of a breaker that did something worth telling.
+#[derive(Default)]
+struct Told {
+    /// The whole name, from when it was first wanted.
+    name: OnceLock<Arc<str>>,
+    /// As of the last event.
+    trip_count: AtomicU64,
 }
 
 /// What the breaker's lock guards. It is held for a call of the component, never for a guarded call.
 pub(crate) struct Inner {
     pub(crate) cell: Cell,
-    pub(crate) conditions: Held,
+    leasing: Leasing,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most breakers don't have.
+struct Rare {
+    conditions: Held,
     /// Events of the operation under way.
-    pub(crate) outbox: Vec<Event>,
+    outbox: Vec<Event>,
     /// How the component failed at the last operation, if it did.
     failing: Option<Discriminant<ComponentFailure>>,
-    leasing: Leasing,
+}
+
+impl Inner {
+    fn has_conditions(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.conditions.is_empty())
+    }
+}
+
+impl Rare {
+    /// Of a breaker that had none yet.
+    fn of(rare: &mut Option<Box<Self>>) -> &mut Self {
+        rare.get_or_insert_with(|| Box::new(Self { conditions: Held::empty(), outbox: Vec::new(), failing: None }))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Kin;
+
+    fn deref(&self) -> &Kin {
+        &self.kin
+    }
 }
 
 impl Breaker {
-    pub(crate) fn new(home: &Arc<Home>, cell: Cell, conditions: Held, meters: Arc<BreakerMeters>) -> Self {
-        meters.appeared(State::Closed);
+    pub(crate) fn new(kin: &Arc<Kin>, key: EcoString, cell: Cell, conditions: Held) -> Self {
+        kin.meters.appeared(State::Closed);
+        let rare = (!conditions.is_empty()).then(|| Box::new(Rare { conditions, outbox: Vec::new(), failing: None }));
         Self(Arc::new(Shared {
-            name: Arc::clone(&cell.name),
-            policy: cell.policy.clone(),
-            home: Arc::clone(home),
-            meters,
-            inner: Mutex::new(Inner {
-                cell,
-                conditions,
-                outbox: Vec::new(),
-                failing: None,
-                leasing: Leasing::default(),
-            }),
+            kin: Arc::clone(kin),
+            key,
+            inner: Mutex::new(Inner { cell, leasing: Leasing::default(), rare }),
             state: AtomicU8::new(State::Closed.as_metric()),
-            trip_count: AtomicU64::new(0),
             leased: Leased::default(),
+            told: OnceBox::new(),
         }))
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.0.name
+        self.0.name()
     }
 
     /// Its policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.0.policy
+        self.0.policy()
     }
 
     /// Its registry's clock, now.
@@ -294,7 +295,7 @@ impl Breaker {
                 return Ok(Permit::new(self, Some(permit), incarnation, now));
             }
             (Admission::Refused { now }, _) => {
-                if let Some(rejected) = self.0.leased.rejected(&self.0.name, now) {
+                if let Some(rejected) = self.0.leased.rejected(self.0.name(), now) {
                     return Err(rejected);
                 }
             }
@@ -341,7 +342,7 @@ impl Breaker {
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker").field("name", &self.0.name).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("Breaker").field("name", self.name()).field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
@@ -350,17 +351,41 @@ impl Shared {
         State::ALL[usize::from(self.state.load(Ordering::Relaxed)) % State::ALL.len()]
     }
 
+    /// Its whole name. A key's is put together when it is first wanted.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.told().name.get_or_init(|| self.who.name(&self.key).into())
+    }
+
+    fn told(&self) -> &Told {
+        self.told.get_or_init(Box::default)
+    }
+
+    pub(super) fn trip_count(&self) -> u64 {
+        self.told.get().map_or(0, |told| told.trip_count.load(Ordering::Relaxed))
+    }
+
+    fn set_trip_count(&self, trip_count: u64) {
+        if trip_count != self.trip_count() {
+            self.told().trip_count.store(trip_count, Ordering::Relaxed);
+        }
+    }
+
+    /// Who it is to the component.
+    fn guest(&self) -> Guest<'_> {
+        Guest { who: &self.kin.who, key: &self.key }
+    }
+
     /// Takes note of a state that a restored breaker has.
     pub(crate) fn note(&self, state: State, trip_count: u64) {
         let old = self.known_state();
         self.state.store(state.as_metric(), Ordering::Relaxed);
-        self.trip_count.store(trip_count, Ordering::Relaxed);
+        self.set_trip_count(trip_count);
         self.meters.changed(old, state, false);
     }
 
     fn rejected(&self, rejection: wit::Rejection) -> Rejected {
         Rejected {
-            breaker: Arc::clone(&self.name),
+            breaker: Arc::clone(self.name()),
             state: State::from_wit(rejection.state),
             reason: rejection.reason.map(Into::into),
             trip_count: rejection.trip_count,
@@ -374,10 +399,10 @@ impl Shared {
         match self.home.failure_mode {
             FailureMode::Open => None,
             FailureMode::Closed => Some(Rejected {
-                breaker: Arc::clone(&self.name),
+                breaker: Arc::clone(self.name()),
                 state: self.known_state(),
                 reason: Some(failure.to_string().into()),
-                trip_count: self.trip_count.load(Ordering::Relaxed),
+                trip_count: self.trip_count(),
                 retry_after: match &failure {
                     ComponentFailure::Resting { rest, .. } => Some(*rest),
                     _ => None,

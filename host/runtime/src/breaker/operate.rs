@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::leased::Asked;
-use super::{Home, Inner, Shared};
+use super::{Home, Inner, Rare, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
 use crate::condition::CallRecord;
@@ -40,11 +40,13 @@ impl Shared {
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
-        let Inner { cell, conditions, outbox, failing, leasing } = inner;
+        let Inner { cell, leasing, rare } = inner;
+        // Of this operation. There is hardly ever something to tell.
+        let outbox = &mut Vec::new();
         let Home { snapshot_every, snapshot_interval, .. } = &*self.home;
         // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
         let mut fresh = false;
-        let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
+        let result = self.home.slots.of(cell).seat(cell, self.guest(), now).and_then(|mut seated| {
             let mut asked = asked;
             if let Some(restored) = seated.restored() {
                 if matches!(asked, Asked::Together(..)) {
@@ -78,31 +80,36 @@ impl Shared {
             let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
             Ok((answer, change, failure))
         });
-        if fresh {
-            conditions.reset(&self.name, outbox);
+        if fresh && let Some(rare) = rare {
+            rare.conditions.reset(self.name(), outbox);
         }
         let (answer, failure) = match result {
             Ok((answer, change, failure)) => (Ok((answer, change)), failure),
             Err(failure) => (Err(failure.clone()), Some(failure)),
         };
         if let Some(failure) = &failure {
-            cell.unsaved += self.lose_leased(leasing);
+            cell.add_unsaved(self.lose_leased(leasing));
             // Told once, not with every call while it lasts.
-            if *failing != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
-                let (breaker, failure) = (Arc::clone(&self.name), failure.clone());
+            let known = rare.as_ref().and_then(|rare| rare.failing);
+            if known != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
+                let (breaker, failure) = (Arc::clone(self.name()), failure.clone());
                 outbox.push(Event::ComponentFailed { breaker, failure });
             }
         }
-        *failing = failure.as_ref().map(discriminant);
+        if rare.is_some() || failure.is_some() || !outbox.is_empty() {
+            let rare = Rare::of(rare);
+            rare.failing = failure.as_ref().map(discriminant);
+            rare.outbox.append(outbox);
+        }
         answer
     }
 
     /// The state has changed: what the host knows follows, and it is told. Whether the windows are fresh.
     fn changed(&self, change: &StateChange, outbox: &mut Vec<Event>) -> bool {
         self.state.store(change.new.as_metric(), Ordering::Relaxed);
-        self.trip_count.store(change.trip_count, Ordering::Relaxed);
+        self.set_trip_count(change.trip_count);
         self.meters.changed(change.old, change.new, change.is_trip());
-        outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
+        outbox.push(Event::StateChanged { breaker: Arc::clone(self.name()), change: change.clone() });
         // A trip leaves the windows as they are till half-open; everything else makes them fresh.
         !matches!(change.reason, EventReason::Tripped(_))
     }
@@ -128,7 +135,7 @@ impl Shared {
         // A component that can't say leaves it at what is known.
         self.note_status(seated, now)?;
         let state = self.known_state();
-        let breaker = Arc::clone(&self.name);
+        let breaker = Arc::clone(self.name());
         outbox.push(Event::BreakerRestored { breaker, state, records_lost, from_snapshot });
         Ok(!from_snapshot || state != known)
     }
@@ -152,10 +159,10 @@ impl Shared {
 
     /// Queues what there is to tell, unlocks, and hands it out.
     fn publish(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
-        if inner.outbox.is_empty() {
-            return;
+        match &mut inner.rare {
+            Some(rare) if !rare.outbox.is_empty() => self.home.hub.queue(&mut rare.outbox),
+            _ => return,
         }
-        self.home.hub.queue(&mut inner.outbox);
         drop(inner);
         self.home.hub.deliver();
     }
@@ -217,11 +224,11 @@ impl Shared {
             }
         };
         if let Some(entry) = inner.leasing.goes_together(permit, &outcome, latency)
-            && inner.conditions.is_empty()
+            && !inner.has_conditions()
         {
             let together = Asked::Together(entry, now.nanos());
             let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
-            let together = inner.leasing.together.take();
+            let together = inner.leasing.take_together();
             if together.is_none() {
                 // Not even handed in: otherwise it is counted with what it went with.
                 self.lose(&mut inner);
@@ -264,7 +271,7 @@ impl Shared {
     /// One record more that the component never took.
     fn lose(&self, inner: &mut Inner) {
         // What is lost with the instance is counted when the breaker comes back; this one is counted with it.
-        inner.cell.unsaved += 1;
+        inner.cell.add_unsaved(1);
     }
 
     /// The verdicts of the host's own conditions on this record, none of which sees one that will not count.
@@ -276,28 +283,28 @@ impl Shared {
         latency: std::time::Duration,
         now: Time,
     ) -> Result<Vec<Option<String>>, ComponentFailure> {
-        if inner.conditions.is_empty() {
+        if !inner.has_conditions() {
             return Ok(Vec::new());
         }
         if outcome.kind.is_neutral() {
-            return Ok(inner.conditions.none());
+            return Ok(Rare::of(&mut inner.rare).conditions.none());
         }
         // Asked before, and not under the instance's lock: a condition may take its time.
         let (standing, _) = self.operate_locked(inner, Asked::Nothing, now, |seated| {
             let standing = seated.ask(|guest, store, id| guest.call_permit_standing(store, id, permit, now.nanos()))?;
             Ok((standing, None))
         })?;
-        let Inner { conditions, outbox, .. } = inner;
+        let Rare { conditions, outbox, .. } = Rare::of(&mut inner.rare);
         match standing {
             wit::Standing::Stale | wit::Standing::Unknown => return Ok(conditions.none()),
-            wit::Standing::Probe => conditions.reset(&self.name, outbox),
+            wit::Standing::Probe => conditions.reset(self.name(), outbox),
             wit::Standing::Current => {}
         }
         let score = match outcome.signal {
             Signal::Score(score) => Some(score),
             Signal::None | Signal::Pending => None,
         };
-        Ok(conditions.record(&self.name, &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
+        Ok(conditions.record(self.name(), &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
     }
 
     /// Reads what the component says of a record.
@@ -310,7 +317,7 @@ impl Shared {
     ) -> Result<(Effect, Option<wit::Event>), ComponentFailure> {
         match answer {
             Ok(wit::Settlement { effect, event }) => {
-                seated.cell().unsaved += 1;
+                seated.cell().add_unsaved(1);
                 self.leased.note(now);
                 Ok((Effect::from_wit(effect), event))
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Registry;
 use super::making::Making;
-use crate::breaker::{FailureMode, Home};
+use crate::breaker::{FailureMode, Home, Lendings};
 use crate::clock::{Clock, SystemClock};
 use crate::component::{Bounds, BreakerComponent, RestSettings};
 use crate::components;
@@ -218,6 +218,7 @@ impl RegistryBuilder {
             snapshot_interval: self.snapshot_interval,
             lease_after: self.lease_after,
             cores: cores(),
+            lendings: Lendings::new(super::BREAKERS_MAX),
         };
         Ok(Registry::from_parts(engine, home, making, self.salt.unwrap_or_else(own_salt)))
     }
