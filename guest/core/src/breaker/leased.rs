@@ -69,8 +69,8 @@ impl Breaker {
                 Lease::Admit { permit, terms }
             }
             Phase::Disabled => Lease::Admit { permit, terms: AdmitTerms::free(self.policy.missing()) },
-            Phase::Open { until } if now < *until => {
-                Lease::Refuse { until: Some(*until), rejection: self.rejection(now) }
+            Phase::Open { until } if now < **until => {
+                Lease::Refuse { until: Some(**until), rejection: self.rejection(now) }
             }
             Phase::ForcedOpen => Lease::Refuse { until: None, rejection: self.rejection(now) },
             Phase::Open { .. } | Phase::HalfOpen(_) => Lease::Ask,
@@ -130,8 +130,7 @@ impl Breaker {
     fn take_places(&mut self, records: &[LeasedRecord], successes: u32) -> Option<Box<Event>> {
         let last = records.last()?;
         if successes > 0 {
-            self.consecutive_successes = self.consecutive_successes.saturating_add(successes);
-            self.consecutive_failures = 0;
+            self.count_successes(successes);
         }
         if let Some(load) = &mut self.load {
             for record in records.iter().filter(|record| !record.late) {

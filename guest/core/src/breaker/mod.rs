@@ -34,7 +34,10 @@ pub const TRANSITIONS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 enum Phase {
     Closed,
-    Open { until: Instant },
+    /// In a box, since few are open.
+    Open {
+        until: Box<Instant>,
+    },
     HalfOpen(Box<HalfOpen>),
     ForcedOpen,
     Disabled,
@@ -69,9 +72,12 @@ pub struct Breaker {
     load: Option<Box<Load>>,
     successes: u64,
     failures: u64,
-    last_failure: Option<FailureReport>,
-    consecutive_failures: u32,
-    consecutive_successes: u32,
+    last_failure_at: Option<Instant>,
+    last_failure_kind: OutcomeKind,
+    /// The calls of the streak under way are failures.
+    failing: bool,
+    /// Failures or successes in a row.
+    streak: u32,
     rare: Option<Box<Rare>>,
 }
 
@@ -124,9 +130,10 @@ impl Breaker {
             load: (!policy.adaptive.is_empty()).then(Box::default),
             successes: 0,
             failures: 0,
-            last_failure: None,
-            consecutive_failures: 0,
-            consecutive_successes: 0,
+            last_failure_at: None,
+            last_failure_kind: OutcomeKind::Success,
+            failing: false,
+            streak: 0,
             rare: Rare { jitter_seed, ..Rare::default() }.kept(),
             policy,
         }
@@ -149,7 +156,7 @@ impl Breaker {
     pub fn before_call(&mut self, now: Nanos) -> Result<Admission, Rejection<'_>> {
         let now = self.see(now);
         let event = match &self.phase {
-            Phase::Open { until } if now >= *until => Some(self.half_open(now)),
+            Phase::Open { until } if now >= **until => Some(self.half_open(now)),
             _ => None,
         };
         let permit = match &mut self.phase {
@@ -174,7 +181,7 @@ impl Breaker {
         let now = self.peek(now);
         let refuses = match &self.phase {
             Phase::Closed | Phase::Disabled | Phase::MetricsOnly => false,
-            Phase::Open { until } => now < *until,
+            Phase::Open { until } => now < **until,
             Phase::HalfOpen(half_open) => !half_open.has_room(&self.policy, now),
             Phase::ForcedOpen => true,
         };
@@ -187,7 +194,7 @@ impl Breaker {
     }
 
     fn rejection(&self, now: Instant) -> Rejection<'_> {
-        let retry_after = match self.phase {
+        let retry_after = match &self.phase {
             Phase::Open { until } => Some(until.since(now)),
             _ => None,
         };
@@ -235,8 +242,8 @@ impl Breaker {
     }
 
     fn event(&self, at: Instant, old: State, reason: EventReason) -> Box<Event> {
-        let open_until = match self.phase {
-            Phase::Open { until } => Some(until),
+        let open_until = match &self.phase {
+            Phase::Open { until } => Some(**until),
             _ => None,
         };
         let (new, generation, trip_count) = (self.state(), self.generation, self.trip_count());
@@ -244,13 +251,25 @@ impl Breaker {
     }
 
     fn count_failure(&mut self, kind: OutcomeKind, at: Instant) {
-        self.last_failure = Some(FailureReport { at, kind });
-        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        self.consecutive_successes = 0;
+        (self.last_failure_at, self.last_failure_kind) = (Some(at), kind);
+        self.streak = if self.failing { self.streak.saturating_add(1) } else { 1 };
+        self.failing = true;
     }
 
-    fn count_success(&mut self) {
-        self.consecutive_successes = self.consecutive_successes.saturating_add(1);
-        self.consecutive_failures = 0;
+    fn count_successes(&mut self, successes: u32) {
+        self.streak = if self.failing { successes } else { self.streak.saturating_add(successes) };
+        self.failing = false;
+    }
+
+    fn last_failure(&self) -> Option<FailureReport> {
+        self.last_failure_at.map(|at| FailureReport { at, kind: self.last_failure_kind })
+    }
+
+    fn consecutive_failures(&self) -> u32 {
+        if self.failing { self.streak } else { 0 }
+    }
+
+    fn consecutive_successes(&self) -> u32 {
+        if self.failing { 0 } else { self.streak }
     }
 }

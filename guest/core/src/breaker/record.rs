@@ -188,7 +188,7 @@ impl Breaker {
         if failed {
             self.count_failure(kind, now);
         } else {
-            self.count_success();
+            self.count_successes(1);
         }
         if let Some(load) = &mut self.load {
             load.note(&self.policy.adaptive, now);
@@ -245,7 +245,7 @@ impl Breaker {
         let Some(retry_after) = retry_after else { return };
         let hint = now.plus(retry_after.min(self.policy.retry_after_max));
         match &mut self.phase {
-            Phase::Open { until } => *until = hint.max(*until),
+            Phase::Open { until } => **until = hint.max(**until),
             _ if standing == Standing::Stale => {}
             _ => {
                 let kept = &mut self.rare_mut().hint_until;

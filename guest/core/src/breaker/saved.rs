@@ -9,7 +9,7 @@
 
 use super::half_open::{HalfOpen, Owed, Probe, Scores};
 use super::rare::Rare;
-use super::{Breaker, FailureReport, Phase, TRANSITIONS_MAX, Totals, Transition};
+use super::{Breaker, Phase, TRANSITIONS_MAX, Totals, Transition};
 use crate::condition::{States, Tree};
 use crate::event::{State, TEXT_BYTES_MAX, TripReason, bounded};
 use crate::load::Load;
@@ -192,9 +192,9 @@ impl Breaker {
             trip_count: self.trip_count(),
             reopen_count: self.reopen_count(),
             totals: self.totals(),
-            last_failure: self.last_failure.map(|failure| (ago(failure.at), failure.kind)),
-            consecutive_failures: self.consecutive_failures,
-            consecutive_successes: self.consecutive_successes,
+            last_failure: self.last_failure().map(|failure| (ago(failure.at), failure.kind)),
+            consecutive_failures: self.consecutive_failures(),
+            consecutive_successes: self.consecutive_successes(),
             last_trip: self.last_trip().map(|(at, reason)| (ago(*at), &**reason)),
             transitions: Seq(transitions.map(transition)),
         };
@@ -204,7 +204,7 @@ impl Breaker {
     fn saved_phase(&self, ago: impl Fn(Instant) -> Offset + Clone) -> SavedPhase<impl Serialize, &[u32]> {
         match &self.phase {
             Phase::Closed => SavedPhase::Closed,
-            Phase::Open { until } => SavedPhase::Open { until: ago(*until) },
+            Phase::Open { until } => SavedPhase::Open { until: ago(**until) },
             Phase::HalfOpen(half_open) => SavedPhase::HalfOpen {
                 live: Seq(half_open.live.iter().map(move |probe| SavedProbe {
                     number: probe.number,
@@ -263,6 +263,9 @@ impl Breaker {
         }
         let transition =
             |t: SavedTransition<String>| Transition { at: at(t.at), old: t.old, new: t.new, text: bounded(t.text) };
+        if tail.consecutive_failures.min(tail.consecutive_successes) > 0 {
+            return Err(corrupt("the calls in a row", "failures or successes, not both"));
+        }
         let Totals { successes, failures, neutral, rejections, stale } = tail.totals;
         let rare = Rare {
             jitter_seed: if policy.backoff.jitter == 0.0 { 0 } else { head.jitter_seed },
@@ -285,9 +288,10 @@ impl Breaker {
             load,
             successes,
             failures,
-            last_failure: tail.last_failure.map(|(offset, kind)| FailureReport { at: at(offset), kind }),
-            consecutive_failures: tail.consecutive_failures,
-            consecutive_successes: tail.consecutive_successes,
+            last_failure_at: tail.last_failure.map(|(offset, _)| at(offset)),
+            last_failure_kind: tail.last_failure.map_or(OutcomeKind::Success, |(_, kind)| kind),
+            failing: tail.consecutive_failures > 0,
+            streak: tail.consecutive_failures.max(tail.consecutive_successes),
             rare: rare.kept(),
         })
     }
@@ -337,7 +341,7 @@ fn restore_phase(
 ) -> Result<Phase, RestoreError> {
     let (live, passed, last, scores) = match saved {
         SavedPhase::Closed => return Ok(Phase::Closed),
-        SavedPhase::Open { until } => return Ok(Phase::Open { until: at(until) }),
+        SavedPhase::Open { until } => return Ok(Phase::Open { until: Box::new(at(until)) }),
         SavedPhase::ForcedOpen => return Ok(Phase::ForcedOpen),
         SavedPhase::Disabled => return Ok(Phase::Disabled),
         SavedPhase::MetricsOnly => return Ok(Phase::MetricsOnly),

@@ -16,7 +16,7 @@ impl Breaker {
         let period = now.plus(open_for.unwrap_or_else(|| self.open_period(now)));
         // What the service asked for on the way here extends the period, never shortens it.
         let until = self.hint_until().map_or(period, |hint| hint.max(period));
-        self.enter(Phase::Open { until }, EventReason::Tripped(reason), now)
+        self.enter(Phase::Open { until: Box::new(until) }, EventReason::Tripped(reason), now)
     }
 
     /// The period that a circuit which opens now stays open. It is fixed then, so that `retry_after` never changes.

@@ -4,7 +4,7 @@
 //! breaker's lock: to hand what was kept to the component before anything else, and to ask for a lease anew when that pays.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -32,8 +32,6 @@ const IGNORED: u32 = 1;
 const ASK: u64 = 0;
 /// [`Leased::permit`]: calls are admitted with the permit that is so much less.
 const ADMIT: u64 = 1;
-/// From which of a breaker's permits on it is worth asking for one that holds until the state changes.
-const STANDING_PERMIT_FROM: u32 = 2;
 
 /// What all threads see of a breaker's lease. One that has been lent no buffer has little: its permit, which is good until an
 /// event ends its generation, and the latest time that came.
@@ -47,6 +45,7 @@ pub(super) struct Leased {
     incarnation: AtomicU32,
     /// Calls were admitted, while no buffer is lent, at times of which the component doesn't know.
     untold: AtomicBool,
+    busy: Busy,
     lent: OnceBox<Lent>,
 }
 
@@ -71,9 +70,23 @@ struct Refusal {
 /// The owner's part.
 #[derive(Debug, Default)]
 pub(crate) struct Leasing {
-    /// Permits that the component was asked for, and records that it was handed, while no buffer is lent.
-    asked: u32,
     lending: Option<Box<Lending>>,
+}
+
+/// How busy a breaker is that has been lent no buffer: the permits that the component was asked for and the records that it was
+/// handed, up to 65,535, and the age of its family in which they were counted.
+#[derive(Debug, Default)]
+struct Busy {
+    asked: AtomicU16,
+    age: AtomicU16,
+}
+
+impl Busy {
+    fn count(&self) -> u32 {
+        let asked = self.asked.load(Ordering::Relaxed).saturating_add(1);
+        self.asked.store(asked, Ordering::Relaxed);
+        u32::from(asked)
+    }
 }
 
 /// The owner's part of a buffer.
@@ -175,11 +188,21 @@ impl Leased {
         self.lent.get().is_some_and(|lent| lent.lease.is_waiting())
     }
 
+    /// What was counted in an earlier age of the family says nothing of how busy this breaker is now.
+    #[inline]
+    pub(super) fn grow_older(&self, age: u16) {
+        if self.busy.age.load(Ordering::Relaxed) != age {
+            self.busy.age.store(age, Ordering::Relaxed);
+            self.busy.asked.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Takes the buffer back, where nobody else is about: the component must be asked again.
     pub(super) fn take_back(&mut self) {
         let latest = self.latest();
         self.lent = OnceBox::new();
         *self.permit.get_mut() = ASK;
+        *self.busy.asked.get_mut() = 0;
         *self.seen.get_mut() = latest.as_nanos();
         *self.untold.get_mut() = true;
     }
@@ -335,13 +358,13 @@ impl Shared {
     }
 
     /// Lends the breaker a buffer, where it is busy and its home has one.
-    fn lend(&self, leasing: &mut Leasing) {
-        if leasing.asked <= self.home.lease_after || self.home.lease_after == u32::MAX {
+    fn lend(&self, leasing: &mut Leasing, asked: u32) {
+        if asked <= self.home.lease_after || asked == u32::from(u16::MAX) {
             return;
         }
         if !self.home.lendings.lend(&self.key) {
             // It may ask again after as many calls.
-            leasing.asked = STANDING_PERMIT_FROM.min(self.home.lease_after);
+            self.leased.busy.asked.store(0, Ordering::Relaxed);
             return;
         }
         let (lease, owner) = Lease::new(self.home.cores);
@@ -367,11 +390,10 @@ impl Shared {
             let standing = self.leased.permit.load(Ordering::Relaxed) != ASK;
             // Records of calls that the component was asked for are counted already.
             if asked == Asked::Permit || standing {
-                leasing.asked = leasing.asked.saturating_add(1);
-                self.lend(leasing);
+                self.lend(leasing, self.leased.busy.count());
             }
-            let worth_it = leasing.is_lent() || asked == Asked::Permit && leasing.asked >= STANDING_PERMIT_FROM;
-            if !worth_it {
+            // One that was used once may never be used again.
+            if !leasing.is_lent() && (asked != Asked::Permit || seated.cell().is_new()) {
                 return Ok(());
             }
         }

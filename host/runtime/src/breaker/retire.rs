@@ -74,6 +74,12 @@ impl Breaker {
         self.0.inner.lock().rare.as_mut().map_or(Held::empty(), conditions)
     }
 
+    /// Its family has come to this age: what was counted before says nothing of how busy it is.
+    #[inline]
+    pub(crate) fn grow_older(&self, age: u16) {
+        self.0.leased.grow_older(age);
+    }
+
     /// The latest time that it was called with.
     pub(crate) fn latest(&self) -> Time {
         self.0.leased.latest()

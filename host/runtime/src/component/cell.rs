@@ -172,6 +172,11 @@ impl Cell {
         self.due || u64::from(self.unsaved) >= records && long_ago()
     }
 
+    /// Whether nothing was recorded since it was made, or came back.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.unsaved == 0 && self.rare.is_none()
+    }
+
     /// The last snapshot and when it was taken.
     pub(crate) fn saved(&self) -> Option<(Arc<[u8]>, Time)> {
         self.last_saved().map(|saved| (Arc::clone(&saved.bytes), saved.at))

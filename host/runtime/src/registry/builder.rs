@@ -134,7 +134,9 @@ impl RegistryBuilder {
     }
 
     /// After how many calls a breaker is busy enough for a buffer of some KiB for each core, in which benign outcomes wait to
-    /// be recorded together, where the component has said that no decision can depend on them. Default 16; `u32::MAX`: never.
+    /// be recorded together, where the component has said that no decision can depend on them. Default 16; 65,535 and more:
+    /// never. A keyed family lends [`lent_max`](crate::KeyedSettings::lent_max) at once, to keys that were called so often of
+    /// late.
     pub fn lease_after(mut self, calls: u32) -> Self {
         self.lease_after = calls;
         self

@@ -33,7 +33,7 @@ pub struct KeyedSettings {
     /// takes its length and 16 to 32 bytes more. One that has recorded 256 calls, or has tripped, has a snapshot besides.
     pub live_max: usize,
     /// Buffers that busy keys are lent at once, some KiB each for each core; see
-    /// [`lease_after`](crate::RegistryBuilder::lease_after). Default 4,096. One that its key doesn't use is lent to another that
+    /// [`lease_after`](crate::RegistryBuilder::lease_after). Default 1,024. One that its key doesn't use is lent to another that
     /// asks; a key that gets none is served as well, with a call of the component for each outcome.
     pub lent_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
@@ -48,7 +48,7 @@ pub struct KeyedSettings {
 
 impl Default for KeyedSettings {
     fn default() -> Self {
-        Self { live_max: 10_000, lent_max: 4096, retired_max: 100_000, retired_bytes_max: 64 << 20, conditions: None }
+        Self { live_max: 10_000, lent_max: 1024, retired_max: 100_000, retired_bytes_max: 64 << 20, conditions: None }
     }
 }
 
@@ -112,7 +112,8 @@ impl Keyed {
         let own = kin(None);
         let cell = home.slots.place(&own.who, None, None)?;
         let overflow = Breaker::new(&own, (&*name).into(), cell, conditions);
-        let shards = Shards::new(settings.live_max.max(1), home.slots.count());
+        let (slots, lease_after) = (home.slots.count(), home.lease_after);
+        let shards = Shards::new(settings.live_max.max(1), slots, lease_after, settings.lent_max);
         let (kin, retired) = (kin(Some(Arc::clone(&name))), Mutex::default());
         Ok(Self(Arc::new(Inner { kin, name, settings, overflow, shards, retired })))
     }
@@ -153,7 +154,7 @@ impl Keyed {
             return Err(RegistryError::KeyTooLong { family, bytes, max: KEY_BYTES_MAX });
         }
         let hash = self.0.shards.hash(key);
-        let found = self.0.shards.of(hash).lock().get(hash, key);
+        let found = self.0.shards.get(hash, key);
         if self.0.kin.home.lendings.take_wanted() {
             self.take_buffers_back();
         }

@@ -20,6 +20,9 @@ const SHARDS_EACH_MIN: usize = 8;
 /// Keys of a shard at most when the family is full. A table of 2^16 holds seven eighths of that, and keys are spread unevenly
 /// by some hundreds.
 const SHARD_KEYS_MAX: usize = 55_000;
+/// How many times as many breakers may count as busy at once as there are buffers: those that are lent one already are asked
+/// whether they still use it.
+const BUSY_TIMES: u64 = 8;
 /// How many breakers of a shard are looked at for one that may retire; the next call looks at those that follow.
 const RETIRE_LOOKS_MAX: usize = 1024;
 /// Among how many that may retire the one is chosen that wasn't called for longest.
@@ -41,6 +44,8 @@ pub(super) struct Shards {
     live: CachePadded<AtomicUsize>,
     /// Instances of the component.
     slots: usize,
+    /// 2 to the power of this many breakers are asked for in an age of a shard.
+    age_bits: u32,
 }
 
 /// The breakers of one shard.
@@ -49,11 +54,15 @@ pub(super) struct Shard {
     breakers: HashTable<Breaker>,
     /// Where the next look for one that may retire begins.
     hand: usize,
+    /// How often a breaker was asked for.
+    gets: u64,
 }
 
 impl Shards {
     /// For a family of so many keys, whose breakers sit in so many instances.
-    pub(super) fn new(live_max: usize, slots: usize) -> Self {
+    /// A breaker counts as busy after `lease_after` calls in an age, which is so long that few more can be than there are
+    /// buffers for.
+    pub(super) fn new(live_max: usize, slots: usize, lease_after: u32, lent_max: usize) -> Self {
         let count = if live_max < SHARDED_FROM {
             1
         } else {
@@ -61,7 +70,9 @@ impl Shards {
             live_max.div_ceil(SHARD_KEYS_MAX).max(SHARDS_EACH_MIN * slots).next_multiple_of(slots.max(1))
         };
         let shards = (0..count).map(|_| CachePadded::default()).collect();
-        Self { shards, hasher: RandomState::new(), live: CachePadded::default(), slots }
+        let gets = (lent_max / count).max(1) as u64 * u64::from(lease_after).max(1) * BUSY_TIMES;
+        let age_bits = gets.checked_next_power_of_two().map_or(63, u64::ilog2);
+        Self { shards, hasher: RandomState::new(), live: CachePadded::default(), slots, age_bits }
     }
 
     pub(super) fn hash(&self, key: &str) -> u64 {
@@ -86,6 +97,18 @@ impl Shards {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Mutex<Shard>> {
         self.shards.iter().map(|shard| &**shard)
+    }
+
+    /// The breaker of a key that is at work.
+    pub(super) fn get(&self, hash: u64, key: &str) -> Option<Breaker> {
+        let mut shard = self.of(hash).lock();
+        shard.gets += 1;
+        // Ages are told apart by their last 16 bits.
+        let age = (shard.gets >> self.age_bits) as u16;
+        let breaker = shard.get(hash, key)?;
+        drop(shard);
+        breaker.grow_older(age);
+        Some(breaker)
     }
 
     /// The instance in which a shard's breakers should sit; any, where there is one shard.
