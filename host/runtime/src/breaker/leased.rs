@@ -4,7 +4,7 @@
 //! breaker's lock: to hand what was kept to the component before anything else, and to ask for a lease anew when that pays.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -45,6 +45,8 @@ pub(super) struct Leased {
     incarnation: AtomicU32,
     /// Calls were admitted, while no buffer is lent, at times of which the component doesn't know.
     untold: AtomicBool,
+    /// The breaker's state as of the last event: exact, since every change makes one. It is here, where it takes no more room.
+    pub(super) state: AtomicU8,
     busy: Busy,
     lent: OnceBox<Lent>,
 }

@@ -11,7 +11,7 @@ mod retire;
 use std::fmt;
 use std::mem::Discriminant;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,8 +57,6 @@ pub(crate) struct Shared {
     /// Within its family; the whole name, where it has none.
     pub(crate) key: EcoString,
     pub(crate) inner: Mutex<Inner>,
-    /// The state as of the last event: exact, since every change makes one.
-    state: AtomicU8,
     leased: Leased,
     told: OnceBox<Told>,
 }
@@ -75,12 +73,12 @@ struct Told {
 /// What the breaker's lock guards. It is held for a call of the component, never for a guarded call.
 pub(crate) struct Inner {
     pub(crate) cell: Cell,
-    leasing: Leasing,
     rare: Option<Box<Rare>>,
 }
 
 /// What most breakers don't have.
 struct Rare {
+    leasing: Leasing,
     conditions: Held,
     /// Events of the operation under way.
     outbox: Vec<Event>,
@@ -92,14 +90,25 @@ impl Inner {
     fn has_conditions(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| !rare.conditions.is_empty())
     }
+
+    fn leasing(&mut self) -> Option<&mut Leasing> {
+        self.rare.as_mut().map(|rare| &mut rare.leasing)
+    }
 }
 
 impl Rare {
+    fn new(conditions: Held) -> Box<Self> {
+        Box::new(Self { leasing: Leasing::default(), conditions, outbox: Vec::new(), failing: None })
+    }
+
     /// Of a breaker that had none yet.
     fn of(rare: &mut Option<Box<Self>>) -> &mut Self {
-        rare.get_or_insert_with(|| Box::new(Self { conditions: Held::empty(), outbox: Vec::new(), failing: None }))
+        rare.get_or_insert_with(|| Self::new(Held::empty()))
     }
 }
+
+/// A million idle keys are a million of these, with 16 bytes for their references and 8 of the allocator.
+const _: () = assert!(size_of::<Shared>() <= 120);
 
 impl Deref for Shared {
     type Target = Kin;
@@ -112,12 +121,11 @@ impl Deref for Shared {
 impl Breaker {
     pub(crate) fn new(kin: &Arc<Kin>, key: EcoString, cell: Cell, conditions: Held) -> Self {
         kin.meters.appeared(State::Closed);
-        let rare = (!conditions.is_empty()).then(|| Box::new(Rare { conditions, outbox: Vec::new(), failing: None }));
+        let rare = (!conditions.is_empty()).then(|| Rare::new(conditions));
         Self(Arc::new(Shared {
             kin: Arc::clone(kin),
             key,
-            inner: Mutex::new(Inner { cell, leasing: Leasing::default(), rare }),
-            state: AtomicU8::new(State::Closed.as_metric()),
+            inner: Mutex::new(Inner { cell, rare }),
             leased: Leased::default(),
             told: OnceBox::new(),
         }))
@@ -348,7 +356,7 @@ impl fmt::Debug for Breaker {
 
 impl Shared {
     pub(crate) fn known_state(&self) -> State {
-        State::ALL[usize::from(self.state.load(Ordering::Relaxed)) % State::ALL.len()]
+        State::ALL[usize::from(self.leased.state.load(Ordering::Relaxed)) % State::ALL.len()]
     }
 
     /// Its whole name. A key's is put together when it is first wanted.
@@ -378,7 +386,7 @@ impl Shared {
     /// Takes note of a state that a restored breaker has.
     pub(crate) fn note(&self, state: State, trip_count: u64) {
         let old = self.known_state();
-        self.state.store(state.as_metric(), Ordering::Relaxed);
+        self.leased.state.store(state.as_metric(), Ordering::Relaxed);
         self.set_trip_count(trip_count);
         self.meters.changed(old, state, false);
     }

@@ -4,7 +4,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::leased::Asked;
+use super::leased::{Asked, Leasing};
 use super::{Home, Inner, Rare, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
@@ -40,9 +40,14 @@ impl Shared {
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
-        let Inner { cell, leasing, rare } = inner;
+        let Inner { cell, rare } = inner;
+        let mut not_lent = Leasing::default();
+        let (leasing, mut known) = match rare.as_deref_mut() {
+            Some(Rare { leasing, conditions, outbox, failing }) => (leasing, Some((conditions, outbox, failing))),
+            None => (&mut not_lent, None),
+        };
         // Of this operation. There is hardly ever something to tell.
-        let outbox = &mut Vec::new();
+        let told = &mut Vec::new();
         let Home { snapshot_every, snapshot_interval, .. } = &*self.home;
         // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
         let mut fresh = false;
@@ -54,7 +59,7 @@ impl Shared {
                     asked = Asked::Nothing;
                 }
                 let lost = self.lose_leased(leasing);
-                fresh |= self.welcome_back(&mut seated, restored, lost, now, outbox)?;
+                fresh |= self.welcome_back(&mut seated, restored, lost, now, told)?;
             }
             // None, unless what came last was no longer benign, or the component doesn't keep to its lease.
             let mut events = self.record_leased(leasing, &mut seated, asked)?;
@@ -69,7 +74,7 @@ impl Shared {
             let mut change = None;
             for event in events {
                 let happened = StateChange::from_wit(event);
-                fresh |= self.changed(&happened, outbox);
+                fresh |= self.changed(&happened, told);
                 change = Some(happened);
             }
             // An open period may have become longer, without an event.
@@ -80,8 +85,8 @@ impl Shared {
             let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
             Ok((answer, change, failure))
         });
-        if fresh && let Some(rare) = rare {
-            rare.conditions.reset(self.name(), outbox);
+        if fresh && let Some((conditions, ..)) = &mut known {
+            conditions.reset(self.name(), told);
         }
         let (answer, failure) = match result {
             Ok((answer, change, failure)) => (Ok((answer, change)), failure),
@@ -90,23 +95,31 @@ impl Shared {
         if let Some(failure) = &failure {
             cell.add_unsaved(self.lose_leased(leasing));
             // Told once, not with every call while it lasts.
-            let known = rare.as_ref().and_then(|rare| rare.failing);
-            if known != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
+            let failing = known.as_ref().and_then(|(.., failing)| **failing);
+            if failing != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
                 let (breaker, failure) = (Arc::clone(self.name()), failure.clone());
-                outbox.push(Event::ComponentFailed { breaker, failure });
+                told.push(Event::ComponentFailed { breaker, failure });
             }
         }
-        if rare.is_some() || failure.is_some() || !outbox.is_empty() {
-            let rare = Rare::of(rare);
-            rare.failing = failure.as_ref().map(discriminant);
-            rare.outbox.append(outbox);
+        let failing = failure.as_ref().map(discriminant);
+        match known {
+            Some((_, outbox, known)) => {
+                outbox.append(told);
+                *known = failing;
+            }
+            None if failing.is_some() || !told.is_empty() || not_lent.is_lent() => {
+                let rare = Rare::of(rare);
+                (rare.leasing, rare.failing) = (not_lent, failing);
+                rare.outbox.append(told);
+            }
+            None => {}
         }
         answer
     }
 
     /// The state has changed: what the host knows follows, and it is told. Whether the windows are fresh.
     fn changed(&self, change: &StateChange, outbox: &mut Vec<Event>) -> bool {
-        self.state.store(change.new.as_metric(), Ordering::Relaxed);
+        self.leased.state.store(change.new.as_metric(), Ordering::Relaxed);
         self.set_trip_count(change.trip_count);
         self.meters.changed(change.old, change.new, change.is_trip());
         outbox.push(Event::StateChanged { breaker: Arc::clone(self.name()), change: change.clone() });
@@ -223,12 +236,12 @@ impl Shared {
                 return (Effect::Lost, None);
             }
         };
-        if let Some(entry) = inner.leasing.goes_together(permit, &outcome, latency)
+        if let Some(entry) = inner.leasing().and_then(|leasing| leasing.goes_together(permit, &outcome, latency))
             && !inner.has_conditions()
         {
             let together = Asked::Together(entry, now.nanos());
             let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
-            let together = inner.leasing.take_together();
+            let together = inner.leasing().and_then(Leasing::take_together);
             if together.is_none() {
                 // Not even handed in: otherwise it is counted with what it went with.
                 self.lose(&mut inner);

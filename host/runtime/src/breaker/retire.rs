@@ -11,7 +11,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.meters.vanished(self.known_state());
         // What was kept is counted; its breaker is gone.
-        let mut leasing = std::mem::take(&mut self.inner.get_mut().leasing);
+        let mut leasing = self.inner.get_mut().leasing().map(std::mem::take).unwrap_or_default();
         self.lose_leased(&mut leasing);
         if leasing.is_lent() {
             self.home.lendings.give_back();
@@ -24,10 +24,8 @@ impl Drop for Shared {
 impl Shared {
     /// Takes a buffer back from a breaker that nobody else holds. It may be lent one again after as many calls as at first.
     pub(crate) fn take_back(&mut self) {
-        let leasing = &mut self.inner.get_mut().leasing;
-        if leasing.is_lent() {
+        if self.inner.get_mut().leasing().map(std::mem::take).is_some_and(|leasing| leasing.is_lent()) {
             self.leased.take_back();
-            *leasing = Default::default();
             self.home.lendings.give_back();
         }
     }
