@@ -46,9 +46,7 @@ fn call(family: &Keyed, key: &str, now: Time) {
 
 /// A family of so many keys, each with its windows filled; the memory that it took.
 fn family(keys: usize) -> (Keyed, f64) {
-    let after = std::env::var("LEASE_AFTER").map_or(16, |v| v.parse().unwrap());
-    let registry =
-        softfuse::Registry::builder().lease_after(after).component_memory_bytes_max(2 << 30).build().unwrap();
+    let registry = softfuse::Registry::builder().component_memory_bytes_max(2 << 30).build().unwrap();
     let policy = registry.policy("bench", POLICY).unwrap();
     let settings = KeyedSettings { live_max: keys, ..KeyedSettings::default() };
     let family = registry.keyed("tenant", &policy, settings).unwrap();

@@ -81,9 +81,9 @@ impl Shards {
 
     /// A shard's number. The table takes the hash's highest bits and its lowest; this takes others.
     fn number(&self, hash: u64) -> usize {
-        let middle = hash >> 24 & u64::from(u32::MAX);
+        let middle = (hash >> 24) & u64::from(u32::MAX);
         // Below the number of shards.
-        (middle * self.shards.len() as u64 >> 32) as usize
+        ((middle * self.shards.len() as u64) >> 32) as usize
     }
 
     pub(super) fn of(&self, hash: u64) -> &Mutex<Shard> {
