@@ -7,6 +7,9 @@ use core::fmt;
 use core::mem::size_of;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
+/// Rings of up to this many values have room for their first four, and then for all.
+const SMALL: u32 = 64;
+
 /// A ring of values. It grows to its capacity as samples come, since most of a million breakers see few.
 #[derive(Clone, Debug)]
 pub(crate) struct ValueRing {
@@ -141,8 +144,10 @@ impl ValueRing {
         let len = self.values.len();
         if len < capacity as usize {
             if self.values.capacity() == len {
-                // Doubling, but never past the capacity.
-                self.values.reserve_exact(len.max(4).min(capacity as usize - len));
+                // Doubling, but never past the capacity; a small ring at one go, since what it leaves on its way fits no other.
+                let all = capacity as usize - len;
+                let more = if len > 0 && capacity <= SMALL { all } else { len.max(4).min(all) };
+                self.values.reserve_exact(more);
             }
             self.values.append(sample.value);
             self.set_hit(len, sample.hit);

@@ -25,6 +25,7 @@ impl Shared {
     /// Takes a buffer back from a breaker that nobody else holds. It may be lent one again after as many calls as at first.
     pub(crate) fn take_back(&mut self) {
         if self.inner.get_mut().leasing().map(std::mem::take).is_some_and(|leasing| leasing.is_lent()) {
+            self.inner.get_mut().forget_nothing();
             self.leased.take_back();
             self.home.lendings.give_back();
         }

@@ -63,6 +63,19 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Frees what has room for what most don't have, where there is nothing.
+    pub(super) fn forget_nothing(&mut self) {
+        let is_nothing = |rare: &Rare| {
+            let Rare { leasing, conditions, outbox, failing } = rare;
+            !leasing.is_lent() && conditions.is_empty() && outbox.is_empty() && failing.is_none()
+        };
+        if self.rare.as_deref().is_some_and(is_nothing) {
+            self.rare = None;
+        }
+    }
+}
+
 impl Rare {
     pub(super) fn new(conditions: Held) -> Box<Self> {
         Box::new(Self { leasing: Leasing::default(), conditions, outbox: Vec::new(), failing: None })
