@@ -6,7 +6,7 @@
 mod owner;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -24,6 +24,8 @@ const IGNORED: u32 = 1;
 
 /// [`Leased::permit`]: the component must be asked.
 const ASK: u64 = 0;
+/// [`Leased::state`]: calls were admitted, while no buffer is lent, at times of which the component doesn't know.
+const UNTOLD: u8 = 1 << 7;
 /// [`Leased::permit`]: calls are admitted with the permit that is so much less.
 const ADMIT: u64 = 1;
 
@@ -37,11 +39,13 @@ pub(super) struct Leased {
     seen: AtomicI64,
     /// The incarnation in which it was granted.
     incarnation: AtomicU32,
-    /// Calls were admitted, while no buffer is lent, at times of which the component doesn't know.
-    untold: AtomicBool,
-    /// The breaker's state as of the last event: exact, since every change makes one. It is here, where it takes no more room.
-    pub(super) state: AtomicU8,
-    busy: Busy,
+    /// The breaker's state as of the last event: exact, since every change makes one. Beside it [`UNTOLD`], which ends with a
+    /// change, since that has told the component.
+    state: AtomicU8,
+    /// How busy it is while it has been lent no buffer: permits that the component was asked for and records that it was handed,
+    /// up to 65,535, and the age of its family in which they were counted.
+    asked: AtomicU16,
+    age: AtomicU8,
     lent: OnceBox<Lent>,
 }
 
@@ -63,22 +67,6 @@ struct Refusal {
     until: Option<u64>,
 }
 
-/// How busy a breaker is that has been lent no buffer: the permits that the component was asked for and the records that it was
-/// handed, up to 65,535, and the age of its family in which they were counted.
-#[derive(Debug, Default)]
-struct Busy {
-    asked: AtomicU16,
-    age: AtomicU16,
-}
-
-impl Busy {
-    fn count(&self) -> u32 {
-        let asked = self.asked.load(Ordering::Relaxed).saturating_add(1);
-        self.asked.store(asked, Ordering::Relaxed);
-        u32::from(asked)
-    }
-}
-
 impl Leased {
     /// A call's admission or refusal, where the component has allowed it beforehand.
     #[inline]
@@ -91,12 +79,27 @@ impl Leased {
                 ASK => Admission::Ask,
                 permit => {
                     self.see(now);
-                    self.untold.store(true, Ordering::Release);
+                    self.state.fetch_or(UNTOLD, Ordering::AcqRel);
                     Admission::Admitted(permit - ADMIT)
                 }
             },
         };
         (admission, incarnation)
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::ALL[usize::from(self.state.load(Ordering::Relaxed) & !UNTOLD) % State::ALL.len()]
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state.as_metric(), Ordering::Relaxed);
+    }
+
+    /// One more permit that the component was asked for, or record that it was handed: how many, up to 65,535.
+    fn count_asked(&self) -> u32 {
+        let asked = self.asked.load(Ordering::Relaxed).saturating_add(1);
+        self.asked.store(asked, Ordering::Relaxed);
+        u32::from(asked)
     }
 
     /// How a call that was refused under the lease is refused.
@@ -163,10 +166,10 @@ impl Leased {
 
     /// What was counted in an earlier age of the family says nothing of how busy this breaker is now.
     #[inline]
-    pub(super) fn grow_older(&self, age: u16) {
-        if self.busy.age.load(Ordering::Relaxed) != age {
-            self.busy.age.store(age, Ordering::Relaxed);
-            self.busy.asked.store(0, Ordering::Relaxed);
+    pub(super) fn grow_older(&self, age: u8) {
+        if self.age.load(Ordering::Relaxed) != age {
+            self.age.store(age, Ordering::Relaxed);
+            self.asked.store(0, Ordering::Relaxed);
         }
     }
 
@@ -175,9 +178,9 @@ impl Leased {
         let latest = self.latest();
         self.lent = OnceBox::new();
         *self.permit.get_mut() = ASK;
-        *self.busy.asked.get_mut() = 0;
+        *self.asked.get_mut() = 0;
         *self.seen.get_mut() = latest.as_nanos();
-        *self.untold.get_mut() = true;
+        *self.state.get_mut() |= UNTOLD;
     }
 }
 

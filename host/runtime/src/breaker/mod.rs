@@ -47,12 +47,12 @@ pub enum FailureMode {
 ///
 /// Each method that reads the clock has a twin that is handed the time instead, `..._at`, for replay, tests and benches.
 #[derive(Clone)]
-pub struct Breaker(pub(crate) Arc<Shared>);
+pub struct Breaker(pub(crate) triomphe::Arc<Shared>);
 
 impl Breaker {
     pub(crate) fn new(kin: &Arc<Kin>, key: EcoString, cell: Cell, conditions: Held) -> Self {
         kin.meters.appeared(State::Closed);
-        Self(Arc::new(Shared::new(kin, key, cell, conditions)))
+        Self(triomphe::Arc::new(Shared::new(kin, key, cell, conditions)))
     }
 
     /// Its name.

@@ -119,7 +119,7 @@ impl Shared {
 
     /// The state has changed: what the host knows follows, and it is told. Whether the windows are fresh.
     fn changed(&self, change: &StateChange, outbox: &mut Vec<Event>) -> bool {
-        self.leased.state.store(change.new.as_metric(), Ordering::Relaxed);
+        self.leased.set_state(change.new);
         self.set_trip_count(change.trip_count);
         self.meters.changed(change.old, change.new, change.is_trip());
         outbox.push(Event::StateChanged { breaker: Arc::clone(self.name()), change: change.clone() });

@@ -75,7 +75,7 @@ impl Breaker {
 
     /// Its family has come to this age: what was counted before says nothing of how busy it is.
     #[inline]
-    pub(crate) fn grow_older(&self, age: u16) {
+    pub(crate) fn grow_older(&self, age: u8) {
         self.0.leased.grow_older(age);
     }
 

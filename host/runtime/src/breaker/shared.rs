@@ -87,8 +87,8 @@ impl Rare {
     }
 }
 
-/// A million idle keys are a million of these, with 16 bytes for their references and 8 of the allocator.
-const _: () = assert!(size_of::<Shared>() <= 120);
+/// A million idle keys are a million of these, with 8 bytes for their references and 8 of the allocator.
+const _: () = assert!(size_of::<Shared>() <= 112);
 
 impl Deref for Shared {
     type Target = Kin;
@@ -111,7 +111,7 @@ impl Shared {
     }
 
     pub(crate) fn known_state(&self) -> State {
-        State::ALL[usize::from(self.leased.state.load(Ordering::Relaxed)) % State::ALL.len()]
+        self.leased.state()
     }
 
     /// Its whole name. A key's is put together when it is first wanted.
@@ -141,7 +141,7 @@ impl Shared {
     /// Takes note of a state that a restored breaker has.
     pub(crate) fn note(&self, state: State, trip_count: u64) {
         let old = self.known_state();
-        self.leased.state.store(state.as_metric(), Ordering::Relaxed);
+        self.leased.set_state(state);
         self.set_trip_count(trip_count);
         self.meters.changed(old, state, false);
     }

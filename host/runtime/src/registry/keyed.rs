@@ -276,7 +276,7 @@ impl Keyed {
             if !used {
                 breaker.catch_up();
             }
-            match Arc::get_mut(&mut breaker.0).filter(|_| !used) {
+            match triomphe::Arc::get_mut(&mut breaker.0).filter(|_| !used) {
                 Some(shared) => shared.take_back(),
                 None => lendings.ask_later(Lent { key, seen: latest }),
             }

@@ -103,8 +103,8 @@ impl Shards {
     pub(super) fn get(&self, hash: u64, key: &str) -> Option<Breaker> {
         let mut shard = self.of(hash).lock();
         shard.gets += 1;
-        // Ages are told apart by their last 16 bits.
-        let age = (shard.gets >> self.age_bits) as u16;
+        // Ages are told apart by their last 8 bits.
+        let age = (shard.gets >> self.age_bits) as u8;
         let breaker = shard.get(hash, key)?;
         drop(shard);
         breaker.grow_older(age);
@@ -161,7 +161,7 @@ impl Shard {
             let Some(breaker) = self.breakers.get_bucket(self.hand) else { continue };
             looks += 1;
             // Under the shard's lock nobody can get hold of it, and nobody else has it.
-            if Arc::strong_count(&breaker.0) == 1 && breaker.state() == State::Closed {
+            if triomphe::Arc::strong_count(&breaker.0) == 1 && breaker.state() == State::Closed {
                 choice.push((breaker.latest(), self.hand));
             }
             if choice.len() == RETIRE_CHOICE || looks == RETIRE_LOOKS_MAX {

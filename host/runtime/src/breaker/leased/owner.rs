@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use softfuse_lease::{Batch, Entry, Lease, Owner, Terms};
 
 use super::super::Shared;
-use super::{ADMIT, ASK, IGNORED, Leased, Lent, RECORDED, Refusal, entry};
+use super::{ADMIT, ASK, IGNORED, Leased, Lent, RECORDED, Refusal, UNTOLD, entry};
 use crate::bindings::breaker as wit;
 use crate::component::Seated;
 use crate::error::ComponentFailure;
@@ -163,7 +163,7 @@ impl Shared {
     /// Tells the component the latest time at which a call was admitted without asking, where it is only looked at: what
     /// asks or records tells it by itself.
     fn tell_time(&self, seated: &mut Seated<'_>, asked: Asked) -> Result<(), ComponentFailure> {
-        if asked != Asked::Nothing || !self.leased.untold.swap(false, Ordering::AcqRel) {
+        if asked != Asked::Nothing || self.leased.state.fetch_and(!UNTOLD, Ordering::AcqRel) & UNTOLD == 0 {
             return Ok(());
         }
         let latest = self.leased.latest().nanos();
@@ -182,7 +182,7 @@ impl Shared {
         }
         if !self.home.lendings.lend(&self.key) {
             // It may ask again after as many calls.
-            self.leased.busy.asked.store(0, Ordering::Relaxed);
+            self.leased.asked.store(0, Ordering::Relaxed);
             return;
         }
         let (lease, owner) = Lease::new(self.home.cores);
@@ -208,7 +208,7 @@ impl Shared {
             let standing = self.leased.permit.load(Ordering::Relaxed) != ASK;
             // Records of calls that the component was asked for are counted already.
             if asked == Asked::Permit || standing {
-                self.lend(leasing, self.leased.busy.count());
+                self.lend(leasing, self.leased.count_asked());
             }
             // One that was used once may never be used again.
             if !leasing.is_lent() && (asked != Asked::Permit || seated.cell().is_new()) {
