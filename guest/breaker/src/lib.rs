@@ -7,6 +7,7 @@
 extern crate alloc;
 extern crate softfuse_bare;
 
+mod breakers;
 mod convert;
 mod leased;
 
@@ -19,44 +20,42 @@ mod bindings {
     });
 }
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use bindings::exports::softfuse::breaker::breaker as wit;
+use breakers::Breakers;
 use core::cell::RefCell;
 use slab::Slab;
 use softfuse_core::{Breaker, Permit, Policy};
 
 /// Most policies at once.
 const POLICIES_MAX: u32 = 1 << 20;
-/// Most breakers at once: memory ends before that.
-const BREAKERS_MAX: u32 = 1 << 26;
 
 struct Component;
 
 /// What the instance holds.
 struct Instance {
     policies: RefCell<Slab<Arc<Policy>>>,
-    /// Each in a box: a slab doubles as it grows, and both halves of a million breakers would have to fit for that.
-    breakers: RefCell<Slab<Box<Breaker>>>,
+    breakers: RefCell<Breakers>,
 }
 
 // SAFETY: the target has no threads: an instance is entered by one at a time.
 unsafe impl Sync for Instance {}
 
-static INSTANCE: Instance = Instance { policies: RefCell::new(Slab::new()), breakers: RefCell::new(Slab::new()) };
+static INSTANCE: Instance = Instance { policies: RefCell::new(Slab::new()), breakers: RefCell::new(Breakers::new()) };
 
-/// A handle for a thing; the bound, where there are too many.
-fn keep<T>(things: &RefCell<Slab<T>>, thing: T, most: u32) -> Result<u32, u32> {
-    let mut things = things.borrow_mut();
-    if things.len() >= most as usize {
-        return Err(most);
+/// A handle for a policy; the bound, where there are too many.
+fn keep_policy(policy: Arc<Policy>) -> Result<u32, u32> {
+    let mut policies = INSTANCE.policies.borrow_mut();
+    if policies.len() >= POLICIES_MAX as usize {
+        return Err(POLICIES_MAX);
     }
-    // A key is below the most things that there ever were at once, and that is a u32.
-    Ok(things.insert(thing) as u32)
+    // A key is below the most policies that there ever were at once, and that is a u32.
+    Ok(policies.insert(policy) as u32)
 }
 
 /// Does something with a breaker; none where there is no such breaker.
 fn with<R>(breaker: wit::BreakerId, act: impl FnOnce(&mut Breaker) -> R) -> Option<R> {
-    INSTANCE.breakers.borrow_mut().get_mut(breaker as usize).map(|breaker| act(breaker))
+    INSTANCE.breakers.borrow_mut().get_mut(breaker).map(act)
 }
 
 fn policy(id: wit::PolicyId) -> Option<Arc<Policy>> {
@@ -68,7 +67,7 @@ impl wit::Guest for Component {
         let policy =
             Policy::parse(&text).map_err(|problems| problems.into_iter().map(convert::problem).collect::<Vec<_>>())?;
         let policy = Arc::new(policy);
-        let id = keep(&INSTANCE.policies, policy.clone(), POLICIES_MAX).map_err(|most| {
+        let id = keep_policy(policy.clone()).map_err(|most| {
             let message = alloc::format!("{most} policies are loaded, and no more can be: drop some");
             alloc::vec![wit::PolicyProblem { line: 1, column: 1, key: String::new(), message, nearest: None }]
         })?;
@@ -87,11 +86,11 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::CreateError> {
         let policy = policy(policy_id).ok_or(wit::CreateError::UnknownPolicy)?;
         let breaker = Breaker::new(policy, &name, salt, now);
-        keep(&INSTANCE.breakers, Box::new(breaker), BREAKERS_MAX).map_err(wit::CreateError::TooMany)
+        INSTANCE.breakers.borrow_mut().keep(breaker).map_err(wit::CreateError::TooMany)
     }
 
     fn drop_breaker(breaker: wit::BreakerId) {
-        INSTANCE.breakers.borrow_mut().try_remove(breaker as usize);
+        INSTANCE.breakers.borrow_mut().remove(breaker);
     }
 
     fn before_call(breaker: wit::BreakerId, now: wit::Nanos) -> Result<wit::Admission, wit::Refusal> {
@@ -174,7 +173,7 @@ impl wit::Guest for Component {
     ) -> Result<wit::BreakerId, wit::RestoreError> {
         let policy = policy(policy_id).ok_or(wit::RestoreError::UnknownPolicy)?;
         let breaker = Breaker::restore(policy, &snapshot, now, away).map_err(convert::restore_error)?;
-        keep(&INSTANCE.breakers, Box::new(breaker), BREAKERS_MAX).map_err(wit::RestoreError::TooMany)
+        INSTANCE.breakers.borrow_mut().keep(breaker).map_err(wit::RestoreError::TooMany)
     }
 
     fn grant_lease(breaker: wit::BreakerId, now: wit::Nanos) -> Option<wit::Lease> {

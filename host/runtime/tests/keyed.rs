@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::{HOSTS_OWN, TWO_FAILURES, builder, clock, fail};
 use softfuse::{
-    Breaker, CallRecord, Condition, Conditions, Effect, Keyed, KeyedSettings, Registry, RegistryError, State,
+    Breaker, CallRecord, Condition, Conditions, Effect, Keyed, KeyedSettings, Outcome, Registry, RegistryError, State,
+    Time,
 };
 
 fn family(live_max: usize, retired_max: usize) -> (Registry, Keyed) {
@@ -311,4 +312,158 @@ fn keys_are_bounded() {
     let refused = family.get(&"k".repeat(1025)).unwrap_err();
     assert_eq!(refused, RegistryError::KeyTooLong { family: "tenant".into(), bytes: 1025, max: 1024 });
     assert!(refused.to_string().contains("1025 bytes") && refused.to_string().contains("1024"), "{refused}");
+}
+
+/// So many keys that they lie in several shards: the bound is exact, and what retires elsewhere comes back as it was.
+#[test]
+fn many_keys_are_bounded_exactly() {
+    const LIVE: usize = 3_000;
+    let (registry, family) = family(LIVE, LIVE);
+    for key in 0..2 * LIVE {
+        let breaker = family.get(&key.to_string()).unwrap();
+        assert_eq!(&**breaker.name(), format!("tenant/{key}"));
+        fail(&breaker);
+    }
+    assert_eq!((family.live(), family.retired(), family.list().len()), (LIVE, LIVE, LIVE));
+    // Each has failed once, at work or retired; the second failure trips.
+    for key in 0..2 * LIVE {
+        let breaker = family.get(&key.to_string()).unwrap();
+        assert_eq!(breaker.status().unwrap().consecutive_failures, 1, "{key}");
+    }
+    let tripped = family.get("7").unwrap();
+    fail(&tripped);
+    assert_eq!(tripped.state(), State::Open);
+    assert_eq!((family.live(), family.retired()), (LIVE, LIVE));
+    // Held by everybody, or open: none can retire, in any shard.
+    let held: Vec<_> = family.list();
+    assert_eq!(family.get("new").unwrap().name(), family.overflow().name());
+    drop(held);
+    assert_eq!(&**family.get("new").unwrap().name(), "tenant/new");
+    assert_sound(&registry);
+}
+
+/// The one that wasn't called for longest retires, and the last called are listed first.
+#[test]
+fn those_called_last_stay() {
+    let (_, family) = family(8, 100);
+    let call = |key: &str, at: i64| {
+        let permit = family.get(key).unwrap();
+        let permit = permit.permit_at(Time::from_millis(at)).unwrap();
+        assert_eq!(permit.settle_at(Outcome::success(), Time::from_millis(at)).effect, Effect::Recorded);
+    };
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    (0..).zip(keys).for_each(|(at, key)| call(key, at));
+    call("a", 10);
+    call("i", 11);
+    call("j", 12);
+    let listed: Vec<String> = family.list().iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(listed, ["j", "i", "a", "h", "g", "f", "e", "d"]);
+}
+
+/// A retired breaker that comes back and retires again without a call in between has lost none of its time.
+#[test]
+fn who_comes_back_unused_is_as_it_was() {
+    let (_, family) = family(1, 10);
+    let at = Time::from_millis(5_000);
+    let breaker = family.get("a").unwrap();
+    let _ = breaker.permit_at(at).unwrap().settle_at(Outcome::success(), at);
+    let before = breaker.status_at(at).unwrap();
+    drop(breaker);
+    for _ in 0..3 {
+        assert_eq!(&**family.get("b").unwrap().name(), "tenant/b");
+        assert_eq!(&**family.get("a").unwrap().name(), "tenant/a");
+    }
+    assert_eq!(family.get("a").unwrap().status_at(at).unwrap(), before);
+}
+
+/// Buffers go to keys that are busy, as many as there are; who doesn't use one any more gives it back, with what it kept.
+#[test]
+fn buffers_are_lent_to_busy_keys_and_taken_back() {
+    let clock = clock();
+    let registry = builder(&clock).lease_after(4).build().unwrap();
+    let policy = registry.policy("tenant", TWO_FAILURES).unwrap();
+    let settings = KeyedSettings { live_max: 10, lent_max: 1, ..KeyedSettings::default() };
+    let family = registry.keyed("tenant", &policy, settings).unwrap();
+    let leased = || {
+        let text = registry.metrics_text();
+        let line = text.lines().find_map(|line| line.strip_prefix("softfuse_leased_total{breaker=\"tenant\"} "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let call = |key: &str, calls: u32| {
+        for _ in 0..calls {
+            clock.advance(Duration::from_millis(1));
+            assert_eq!(family.get(key).unwrap().permit().unwrap().success().effect, Effect::Recorded);
+        }
+    };
+    call("a", 20);
+    let of_a = leased();
+    assert!((10..20).contains(&of_a), "{of_a}");
+    // It is asked for its buffer twice, since it was used until now; of the first calls none is kept.
+    call("b", 8);
+    assert_eq!(leased(), of_a);
+    call("b", 40);
+    let of_b = leased() - of_a;
+    assert!((20..50).contains(&of_b), "{of_b}");
+    // While both are busy nobody is robbed, and whoever has none is served as well.
+    for _ in 0..40 {
+        call("a", 1);
+        call("b", 1);
+    }
+    assert!((30..=40).contains(&(leased() - of_a - of_b)), "{}", leased());
+    for (key, calls) in [("a", 60), ("b", 88)] {
+        assert_eq!(family.get(key).unwrap().status().unwrap().totals.successes, calls);
+    }
+    assert_sound(&registry);
+}
+
+/// A call that is admitted without asking the component brings its time along, and a trip ends that in every thread.
+#[test]
+fn a_permit_that_stands_ends_with_its_generation() {
+    let (_, family) = family(10, 10);
+    let breaker = family.get("a").unwrap();
+    let at = Time::from_millis;
+    for _ in 0..3 {
+        let _ = breaker.permit_at(at(1)).unwrap().settle_at(Outcome::success(), at(1));
+    }
+    let early = breaker.permit_at(at(100)).unwrap();
+    // Time doesn't run backwards, though the component wasn't told of that call.
+    breaker.trip_at("enough", None, at(50)).unwrap();
+    let refused = breaker.permit_at(at(60)).unwrap_err();
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
+    assert_eq!(early.settle_at(Outcome::success(), at(200)).effect, Effect::Stale);
+    breaker.reset_at(at(300)).unwrap();
+    assert_eq!(breaker.permit_at(at(300)).unwrap().settle_at(Outcome::success(), at(301)).effect, Effect::Recorded);
+    assert_eq!(breaker.status_at(at(301)).unwrap().totals.successes, 5);
+}
+
+/// Threads with keys of their own, more than may be at work: each key's calls are all there in the end.
+#[test]
+fn threads_share_a_family() {
+    const KEYS: usize = 1_500;
+    let (registry, family) = family(1_200, KEYS);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let family = &family;
+            scope.spawn(move || {
+                for round in 0..4 {
+                    for key in (thread..KEYS).step_by(if round % 2 == 0 { 4 } else { 1 }) {
+                        let breaker = family.get(&key.to_string()).unwrap();
+                        assert_eq!(breaker.permit().unwrap().success().effect, Effect::Recorded);
+                    }
+                }
+            });
+        }
+    });
+    let calls: u64 = (0..KEYS)
+        .map(|key| family.get(&key.to_string()).unwrap())
+        .map(|breaker| {
+            assert_ne!(breaker.name(), family.overflow().name());
+            breaker.status().unwrap().totals.successes
+        })
+        .sum();
+    let overflown = family.overflow().status().unwrap().totals.successes;
+    let made: usize = (0..4).map(|thread| 2 * ((KEYS - thread).div_ceil(4) + KEYS - thread)).sum();
+    assert_eq!(calls + overflown, made as u64);
+    assert!(family.live() <= 1_200 && overflown < 100, "{} at work, {overflown}", family.live());
+    assert_sound(&registry);
 }

@@ -1,7 +1,8 @@
 //! How much memory a breaker takes, so that a host can tell beforehand how many it has room for.
 
 use super::Breaker;
-use crate::condition::LeafState;
+use super::rare::Rare;
+use crate::condition::{LeafState, States};
 use crate::policy::Policy;
 use crate::time::Instant;
 use core::mem::size_of;
@@ -12,14 +13,18 @@ impl Policy {
     pub fn breaker_bytes(&self) -> u64 {
         let leaves = self.leaves.iter().map(|leaf| {
             let (values, hits) = (leaf.condition.keeps_values(), !leaf.condition.is_quality());
-            let window = leaf.condition.window().map_or(0, |window| window.extent.heap_bytes(values, hits));
-            size_of::<LeafState>() as u64 + window
+            leaf.condition.window().map_or(0, |window| window.extent.heap_bytes(values, hits))
         });
+        // What is few has its place in the breaker.
+        let states =
+            if self.leaves.len() * size_of::<LeafState>() > size_of::<States>() { self.leaves.len() } else { 0 };
+        let states = (states * size_of::<LeafState>()) as u64;
+        let rare = if self.backoff.jitter == 0.0 { 0 } else { size_of::<Rare>() as u64 };
         // A ring that doubles as it grows.
         let load = self.adaptive.first().map_or(0, |strictest| {
             (u64::from(strictest.calls_per_minute_above) + 2).next_power_of_two() * size_of::<Instant>() as u64
         });
-        size_of::<Breaker>() as u64 + leaves.sum::<u64>() + load
+        size_of::<Breaker>() as u64 + states + leaves.sum::<u64>() + load + rare
     }
 }
 

@@ -69,8 +69,8 @@ impl Breaker {
                 Lease::Admit { permit, terms }
             }
             Phase::Disabled => Lease::Admit { permit, terms: AdmitTerms::free(self.policy.missing()) },
-            Phase::Open { until } if now < *until => {
-                Lease::Refuse { until: Some(*until), rejection: self.rejection(now) }
+            Phase::Open { until } if now < **until => {
+                Lease::Refuse { until: Some(**until), rejection: self.rejection(now) }
             }
             Phase::ForcedOpen => Lease::Refuse { until: None, rejection: self.rejection(now) },
             Phase::Open { .. } | Phase::HalfOpen(_) => Lease::Ask,
@@ -95,7 +95,7 @@ impl Breaker {
         if permit.probe() != 0 || standing == Standing::Unknown {
             return Err(RecordError::UnknownPermit);
         }
-        self.totals.rejections = self.totals.rejections.saturating_add(refused);
+        self.count_rejections(refused);
         let mut settlement = LeasedSettlement::default();
         // A circuit that isn't half-open forgets no permit by time, so what is current for one entry is so for all.
         let current = standing == Standing::Current;
@@ -116,9 +116,9 @@ impl Breaker {
                 records.push(LeasedRecord { at, late, latency, score });
             }
         }
-        self.totals.successes = self.totals.successes.saturating_add(successes.into());
+        self.successes = self.successes.saturating_add(successes.into());
         if !current {
-            self.totals.stale = self.totals.stale.saturating_add(successes.into());
+            self.count_stale(successes.into());
         } else if !matches!(self.phase, Phase::Disabled) {
             settlement.events.extend(self.take_places(&records, successes));
         }
@@ -130,8 +130,7 @@ impl Breaker {
     fn take_places(&mut self, records: &[LeasedRecord], successes: u32) -> Option<Box<Event>> {
         let last = records.last()?;
         if successes > 0 {
-            self.consecutive_successes = self.consecutive_successes.saturating_add(successes);
-            self.consecutive_failures = 0;
+            self.count_successes(successes);
         }
         if let Some(load) = &mut self.load {
             for record in records.iter().filter(|record| !record.late) {

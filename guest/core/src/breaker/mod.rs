@@ -5,6 +5,7 @@ mod half_open;
 mod leased;
 mod operator;
 mod probes;
+mod rare;
 mod record;
 mod saved;
 mod status;
@@ -22,8 +23,9 @@ use crate::outcome::OutcomeKind;
 use crate::permit::Permit;
 use crate::policy::Policy;
 use crate::time::{Instant, Nanos};
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
+use alloc::{boxed::Box, sync::Arc};
 use half_open::HalfOpen;
+use rare::Rare;
 
 /// How many transitions a status tells.
 pub const TRANSITIONS_MAX: usize = 16;
@@ -32,7 +34,10 @@ pub const TRANSITIONS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 enum Phase {
     Closed,
-    Open { until: Instant },
+    /// In a box, since few are open.
+    Open {
+        until: Box<Instant>,
+    },
     HalfOpen(Box<HalfOpen>),
     ForcedOpen,
     Disabled,
@@ -52,20 +57,12 @@ impl Phase {
     }
 }
 
-/// What only a breaker that has changed its state needs, kept apart so that an idle one is small.
-#[derive(Clone, Debug, Default)]
-struct History {
-    last_trip: Option<(Instant, Arc<TripReason>)>,
-    transitions: VecDeque<Transition>,
-}
-
 /// One circuit breaker.
 ///
 /// Times handed in are nanoseconds of the host's clock; one that is earlier than the latest seen counts as the latest.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Arc<Policy>,
-    jitter_seed: u64,
     /// The latest time seen.
     latest: Instant,
     phase: Phase,
@@ -73,15 +70,15 @@ pub struct Breaker {
     generation: u32,
     tree: Tree,
     load: Option<Box<Load>>,
-    /// The end of the latest `Retry-After` of this generation.
-    hint_until: Option<Instant>,
-    trip_count: u64,
-    reopen_count: u32,
-    totals: Totals,
-    last_failure: Option<FailureReport>,
-    consecutive_failures: u32,
-    consecutive_successes: u32,
-    history: Option<Box<History>>,
+    successes: u64,
+    failures: u64,
+    last_failure_at: Option<Instant>,
+    last_failure_kind: OutcomeKind,
+    /// The calls of the streak under way are failures.
+    failing: bool,
+    /// Failures or successes in a row.
+    streak: u32,
+    rare: Option<Box<Rare>>,
 }
 
 /// A call may be made.
@@ -123,22 +120,21 @@ impl Breaker {
     /// A closed breaker. `name` and `salt` seed its jitter.
     pub fn new(policy: Arc<Policy>, name: &str, salt: u64, now: Nanos) -> Self {
         let now = Instant::from_host(now);
+        let jitter_seed = if policy.backoff.jitter == 0.0 { 0 } else { policy.backoff.breaker_seed(name, salt) };
         Self {
-            jitter_seed: policy.backoff.breaker_seed(name, salt),
             latest: now,
             phase: Phase::Closed,
             since: now,
             generation: 0,
             tree: Tree::new(&policy.leaves),
             load: (!policy.adaptive.is_empty()).then(Box::default),
-            hint_until: None,
-            trip_count: 0,
-            reopen_count: 0,
-            totals: Totals::default(),
-            last_failure: None,
-            consecutive_failures: 0,
-            consecutive_successes: 0,
-            history: None,
+            successes: 0,
+            failures: 0,
+            last_failure_at: None,
+            last_failure_kind: OutcomeKind::Success,
+            failing: false,
+            streak: 0,
+            rare: Rare { jitter_seed, ..Rare::default() }.kept(),
             policy,
         }
     }
@@ -160,7 +156,7 @@ impl Breaker {
     pub fn before_call(&mut self, now: Nanos) -> Result<Admission, Rejection<'_>> {
         let now = self.see(now);
         let event = match &self.phase {
-            Phase::Open { until } if now >= *until => Some(self.half_open(now)),
+            Phase::Open { until } if now >= **until => Some(self.half_open(now)),
             _ => None,
         };
         let permit = match &mut self.phase {
@@ -174,7 +170,7 @@ impl Breaker {
         match permit {
             Some(permit) => Ok(Admission { permit, event }),
             None => {
-                self.totals.rejections = self.totals.rejections.saturating_add(1);
+                self.count_rejections(1);
                 Err(self.rejection(now))
             }
         }
@@ -185,7 +181,7 @@ impl Breaker {
         let now = self.peek(now);
         let refuses = match &self.phase {
             Phase::Closed | Phase::Disabled | Phase::MetricsOnly => false,
-            Phase::Open { until } => now < *until,
+            Phase::Open { until } => now < **until,
             Phase::HalfOpen(half_open) => !half_open.has_room(&self.policy, now),
             Phase::ForcedOpen => true,
         };
@@ -198,16 +194,15 @@ impl Breaker {
     }
 
     fn rejection(&self, now: Instant) -> Rejection<'_> {
-        let retry_after = match self.phase {
+        let retry_after = match &self.phase {
             Phase::Open { until } => Some(until.since(now)),
             _ => None,
         };
-        let last_trip = self.history.as_ref().and_then(|history| history.last_trip.as_ref());
         Rejection {
             state: self.state(),
             retry_after,
-            trip_count: self.trip_count,
-            reason: last_trip.map(|(_, reason)| &**reason),
+            trip_count: self.trip_count(),
+            reason: self.last_trip().map(|(_, reason)| &**reason),
         }
     }
 
@@ -247,22 +242,34 @@ impl Breaker {
     }
 
     fn event(&self, at: Instant, old: State, reason: EventReason) -> Box<Event> {
-        let open_until = match self.phase {
-            Phase::Open { until } => Some(until),
+        let open_until = match &self.phase {
+            Phase::Open { until } => Some(**until),
             _ => None,
         };
-        let (new, generation, trip_count) = (self.state(), self.generation, self.trip_count);
+        let (new, generation, trip_count) = (self.state(), self.generation, self.trip_count());
         Box::new(Event { at, old, new, reason, generation, trip_count, open_until })
     }
 
     fn count_failure(&mut self, kind: OutcomeKind, at: Instant) {
-        self.last_failure = Some(FailureReport { at, kind });
-        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        self.consecutive_successes = 0;
+        (self.last_failure_at, self.last_failure_kind) = (Some(at), kind);
+        self.streak = if self.failing { self.streak.saturating_add(1) } else { 1 };
+        self.failing = true;
     }
 
-    fn count_success(&mut self) {
-        self.consecutive_successes = self.consecutive_successes.saturating_add(1);
-        self.consecutive_failures = 0;
+    fn count_successes(&mut self, successes: u32) {
+        self.streak = if self.failing { successes } else { self.streak.saturating_add(successes) };
+        self.failing = false;
+    }
+
+    fn last_failure(&self) -> Option<FailureReport> {
+        self.last_failure_at.map(|at| FailureReport { at, kind: self.last_failure_kind })
+    }
+
+    fn consecutive_failures(&self) -> u32 {
+        if self.failing { self.streak } else { 0 }
+    }
+
+    fn consecutive_successes(&self) -> u32 {
+        if self.failing { 0 } else { self.streak }
     }
 }

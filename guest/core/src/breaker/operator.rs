@@ -10,11 +10,10 @@ impl Breaker {
     /// Totals stay.
     pub fn reset(&mut self, now: Nanos) -> Box<Event> {
         let now = self.see(now);
-        self.trip_count = 0;
-        self.consecutive_failures = 0;
-        self.consecutive_successes = 0;
-        if let Some(history) = &mut self.history {
-            history.last_trip = None;
+        (self.failing, self.streak) = (false, 0);
+        if let Some(rare) = &mut self.rare {
+            rare.trip_count = 0;
+            rare.last_trip = None;
         }
         self.close(EventReason::Reset, now)
     }
@@ -42,7 +41,7 @@ impl Breaker {
         let period = open_for.unwrap_or_else(|| self.open_period(now));
         match &mut self.phase {
             Phase::Open { until } => {
-                *until = now.plus(period).max(*until);
+                **until = now.plus(period).max(**until);
                 None
             }
             Phase::ForcedOpen | Phase::Disabled => None,

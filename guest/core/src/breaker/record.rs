@@ -188,7 +188,7 @@ impl Breaker {
         if failed {
             self.count_failure(kind, now);
         } else {
-            self.count_success();
+            self.count_successes(1);
         }
         if let Some(load) = &mut self.load {
             load.note(&self.policy.adaptive, now);
@@ -245,20 +245,22 @@ impl Breaker {
         let Some(retry_after) = retry_after else { return };
         let hint = now.plus(retry_after.min(self.policy.retry_after_max));
         match &mut self.phase {
-            Phase::Open { until } => *until = hint.max(*until),
+            Phase::Open { until } => **until = hint.max(**until),
             _ if standing == Standing::Stale => {}
-            _ => self.hint_until = Some(self.hint_until.map_or(hint, |kept| kept.max(hint))),
+            _ => {
+                let kept = &mut self.rare_mut().hint_until;
+                *kept = Some(kept.map_or(hint, |kept| kept.max(hint)));
+            }
         }
     }
 
     pub(super) fn count(&mut self, class: Class, stale: bool) {
-        let totals = &mut self.totals;
         let counter = match class {
-            Class::Success => &mut totals.successes,
-            Class::Failure => &mut totals.failures,
-            Class::Neutral => &mut totals.neutral,
+            Class::Success => &mut self.successes,
+            Class::Failure => &mut self.failures,
+            Class::Neutral => &mut self.rare_mut().neutral,
         };
         *counter = counter.saturating_add(1);
-        totals.stale = totals.stale.saturating_add(u64::from(stale));
+        self.count_stale(u64::from(stale));
     }
 }

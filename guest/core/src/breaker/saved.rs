@@ -8,8 +8,9 @@
 //! that a snapshot or a restore takes: an instance that is full of breakers must be able to save them still.
 
 use super::half_open::{HalfOpen, Owed, Probe, Scores};
-use super::{Breaker, FailureReport, History, Phase, TRANSITIONS_MAX, Totals, Transition};
-use crate::condition::Tree;
+use super::rare::Rare;
+use super::{Breaker, Phase, TRANSITIONS_MAX, Totals, Transition};
+use crate::condition::{States, Tree};
 use crate::event::{State, TEXT_BYTES_MAX, TripReason, bounded};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
@@ -170,7 +171,7 @@ impl Breaker {
         let ago = move |at: Instant| at.offset_from(now);
         let head = Head {
             fingerprint: self.policy.fingerprint,
-            jitter_seed: self.jitter_seed,
+            jitter_seed: self.jitter_seed(),
             latest: ago(self.latest),
             phase: self.saved_phase(ago),
             since: ago(self.since),
@@ -179,22 +180,22 @@ impl Breaker {
         };
         let leaves = self.policy.leaves.iter().zip(&self.tree.states);
         let leaves = Seq(leaves.map(|(leaf, state)| WrittenLeaf { condition: &leaf.condition, state }));
-        let history = self.history.as_deref();
+        let rare = self.rare.as_deref();
         let transition = |t| -> SavedTransition<&str> {
             let t: &Transition = t;
             SavedTransition { at: ago(t.at), old: t.old, new: t.new, text: &t.text }
         };
-        let transitions = history.map(|history| history.transitions.iter()).unwrap_or_default();
+        let transitions = rare.map(|rare| rare.transitions.iter()).unwrap_or_default();
         let tail = Tail {
             load: self.load.as_ref().map(|load| Seq(load.settled.iter().map(|at| ago(*at)))),
-            hint_until: self.hint_until.map(ago),
-            trip_count: self.trip_count,
-            reopen_count: self.reopen_count,
-            totals: self.totals,
-            last_failure: self.last_failure.map(|failure| (ago(failure.at), failure.kind)),
-            consecutive_failures: self.consecutive_failures,
-            consecutive_successes: self.consecutive_successes,
-            last_trip: history.and_then(|history| history.last_trip.as_ref()).map(|(at, reason)| (ago(*at), &**reason)),
+            hint_until: self.hint_until().map(ago),
+            trip_count: self.trip_count(),
+            reopen_count: self.reopen_count(),
+            totals: self.totals(),
+            last_failure: self.last_failure().map(|failure| (ago(failure.at), failure.kind)),
+            consecutive_failures: self.consecutive_failures(),
+            consecutive_successes: self.consecutive_successes(),
+            last_trip: self.last_trip().map(|(at, reason)| (ago(*at), &**reason)),
             transitions: Seq(transitions.map(transition)),
         };
         encode(&(head, leaves, tail))
@@ -203,7 +204,7 @@ impl Breaker {
     fn saved_phase(&self, ago: impl Fn(Instant) -> Offset + Clone) -> SavedPhase<impl Serialize, &[u32]> {
         match &self.phase {
             Phase::Closed => SavedPhase::Closed,
-            Phase::Open { until } => SavedPhase::Open { until: ago(*until) },
+            Phase::Open { until } => SavedPhase::Open { until: ago(**until) },
             Phase::HalfOpen(half_open) => SavedPhase::HalfOpen {
                 live: Seq(half_open.live.iter().map(move |probe| SavedProbe {
                     number: probe.number,
@@ -262,28 +263,36 @@ impl Breaker {
         }
         let transition =
             |t: SavedTransition<String>| Transition { at: at(t.at), old: t.old, new: t.new, text: bounded(t.text) };
-        let history = History {
+        if tail.consecutive_failures.min(tail.consecutive_successes) > 0 {
+            return Err(corrupt("the calls in a row", "failures or successes, not both"));
+        }
+        let Totals { successes, failures, neutral, rejections, stale } = tail.totals;
+        let rare = Rare {
+            jitter_seed: if policy.backoff.jitter == 0.0 { 0 } else { head.jitter_seed },
+            hint_until: tail.hint_until.map(at),
+            trip_count: tail.trip_count,
+            reopen_count: tail.reopen_count,
+            neutral,
+            rejections,
+            stale,
             last_trip: tail.last_trip.map(|(offset, reason)| (at(offset), Arc::new(reason))),
             transitions: tail.transitions.into_iter().map(transition).collect(),
         };
-        let blank = history.last_trip.is_none() && history.transitions.is_empty();
         Ok(Self {
             policy,
-            jitter_seed: head.jitter_seed,
             latest: at(head.latest),
             phase,
             since: at(head.since),
             generation: head.generation,
             tree: Tree { states, origin: head.origin.map(at) },
             load,
-            hint_until: tail.hint_until.map(at),
-            trip_count: tail.trip_count,
-            reopen_count: tail.reopen_count,
-            totals: tail.totals,
-            last_failure: tail.last_failure.map(|(offset, kind)| FailureReport { at: at(offset), kind }),
-            consecutive_failures: tail.consecutive_failures,
-            consecutive_successes: tail.consecutive_successes,
-            history: (!blank).then(|| Box::new(history)),
+            successes,
+            failures,
+            last_failure_at: tail.last_failure.map(|(offset, _)| at(offset)),
+            last_failure_kind: tail.last_failure.map_or(OutcomeKind::Success, |(_, kind)| kind),
+            failing: tail.consecutive_failures > 0,
+            streak: tail.consecutive_failures.max(tail.consecutive_successes),
+            rare: rare.kept(),
         })
     }
 }
@@ -312,17 +321,16 @@ fn restore_leaves<'a>(
     policy: &Policy,
     body: &mut Deserializer<'a, Slice<'a>>,
     lived: Option<Nanos>,
-) -> Result<Box<[crate::condition::LeafState]>, RestoreError> {
+) -> Result<States, RestoreError> {
     let (count, found) = (policy.leaves.len(), read::<u32>(body, "the number of conditions")?);
     if found as usize != count {
         return Err(corrupt("the conditions", &format!("{count}, found {found}")));
     }
-    let mut states = Vec::with_capacity(count);
-    for leaf in &policy.leaves {
+    let leaves = policy.leaves.iter().map(|leaf| {
         let saved: ReadLeaf<'_> = read(body, &leaf.path)?;
-        states.push(saved.restore(&leaf.condition, lived).map_err(|expected| corrupt(&leaf.path, expected))?);
-    }
-    Ok(states.into())
+        saved.restore(&leaf.condition, lived).map_err(|expected| corrupt(&leaf.path, expected))
+    });
+    leaves.collect()
 }
 
 fn restore_phase(
@@ -333,7 +341,7 @@ fn restore_phase(
 ) -> Result<Phase, RestoreError> {
     let (live, passed, last, scores) = match saved {
         SavedPhase::Closed => return Ok(Phase::Closed),
-        SavedPhase::Open { until } => return Ok(Phase::Open { until: at(until) }),
+        SavedPhase::Open { until } => return Ok(Phase::Open { until: Box::new(at(until)) }),
         SavedPhase::ForcedOpen => return Ok(Phase::ForcedOpen),
         SavedPhase::Disabled => return Ok(Phase::Disabled),
         SavedPhase::MetricsOnly => return Ok(Phase::MetricsOnly),

@@ -107,7 +107,7 @@ impl Breaker {
         let now = self.peek(now);
         let failures = self.failures_limit(now);
         let readings = self.policy.leaves.iter().zip(&self.tree.states);
-        let history = self.history.as_deref();
+        let transitions = self.rare.as_ref().map(|rare| rare.transitions.iter().cloned().collect());
         // Both are at most PROBES_MAX.
         let (live_probes, passed_probes) = match &self.phase {
             Phase::HalfOpen(half_open) => (half_open.live_at(now) as u32, half_open.passed.len() as u32),
@@ -119,16 +119,14 @@ impl Breaker {
             generation: self.generation,
             would_refuse,
             retry_after: self.rejection(now).retry_after,
-            trip_count: self.trip_count,
-            reopen_count: self.reopen_count,
-            last_trip: history
-                .and_then(|history| history.last_trip.as_ref())
-                .map(|(at, reason)| TripReport { at: *at, reason: reason.clone() }),
-            transitions: history.map(|history| history.transitions.iter().cloned().collect()).unwrap_or_default(),
-            totals: self.totals,
-            last_failure: self.last_failure,
-            consecutive_failures: self.consecutive_failures,
-            consecutive_successes: self.consecutive_successes,
+            trip_count: self.trip_count(),
+            reopen_count: self.reopen_count(),
+            last_trip: self.last_trip().map(|(at, reason)| TripReport { at: *at, reason: reason.clone() }),
+            transitions: transitions.unwrap_or_default(),
+            totals: self.totals(),
+            last_failure: self.last_failure(),
+            consecutive_failures: self.consecutive_failures(),
+            consecutive_successes: self.consecutive_successes(),
             conditions: readings.map(|(leaf, state)| state.reading(leaf, failures)).collect(),
             live_probes,
             passed_probes,

@@ -1,6 +1,6 @@
 //! How a circuit gets from one state to another. Every transition begins a new generation.
 
-use super::{Breaker, History, Phase, TRANSITIONS_MAX, Transition};
+use super::{Breaker, Phase, TRANSITIONS_MAX, Transition};
 use crate::event::{Event, EventReason, TripReason, bounded};
 use crate::time::{Instant, Nanos};
 use alloc::{boxed::Box, sync::Arc};
@@ -8,22 +8,22 @@ use alloc::{boxed::Box, sync::Arc};
 impl Breaker {
     /// Opens, for as long as the policy says, or for `open_for`.
     pub(super) fn open(&mut self, reason: TripReason, open_for: Option<Nanos>, now: Instant) -> Box<Event> {
-        if matches!(self.phase, Phase::HalfOpen(_)) {
-            self.reopen_count = self.reopen_count.saturating_add(1);
-        }
-        self.trip_count = self.trip_count.saturating_add(1);
+        let again = matches!(self.phase, Phase::HalfOpen(_));
+        let rare = self.rare_mut();
+        rare.reopen_count = rare.reopen_count.saturating_add(u32::from(again));
+        rare.trip_count = rare.trip_count.saturating_add(1);
+        rare.last_trip = Some((now, Arc::new(reason.clone())));
         let period = now.plus(open_for.unwrap_or_else(|| self.open_period(now)));
         // What the service asked for on the way here extends the period, never shortens it.
-        let until = self.hint_until.map_or(period, |hint| hint.max(period));
-        self.history_mut().last_trip = Some((now, Arc::new(reason.clone())));
-        self.enter(Phase::Open { until }, EventReason::Tripped(reason), now)
+        let until = self.hint_until().map_or(period, |hint| hint.max(period));
+        self.enter(Phase::Open { until: Box::new(until) }, EventReason::Tripped(reason), now)
     }
 
     /// The period that a circuit which opens now stays open. It is fixed then, so that `retry_after` never changes.
     pub(super) fn open_period(&self, now: Instant) -> Nanos {
         let by_load = self.tier(now).and_then(|tier| tier.half_open_after);
         let base = by_load.unwrap_or(self.policy.half_open_after);
-        self.policy.backoff.period(base, self.reopen_count, self.jitter_seed ^ self.trip_count)
+        self.policy.backoff.period(base, self.reopen_count(), self.jitter_seed() ^ self.trip_count())
     }
 
     pub(super) fn half_open(&mut self, now: Instant) -> Box<Event> {
@@ -33,7 +33,9 @@ impl Breaker {
 
     pub(super) fn close(&mut self, reason: EventReason, now: Instant) -> Box<Event> {
         self.tree.refresh();
-        self.reopen_count = 0;
+        if let Some(rare) = &mut self.rare {
+            rare.reopen_count = 0;
+        }
         self.enter(Phase::Closed, reason, now)
     }
 
@@ -41,21 +43,17 @@ impl Breaker {
         let old = self.state();
         self.phase = phase;
         self.since = now;
-        self.hint_until = None;
         // 2^32 transitions, one a second, take 136 years.
         self.generation = self.generation.wrapping_add(1);
         let event = self.event(now, old, reason);
         let text = bounded(alloc::format!("{}", event.reason));
         let transition = Transition { at: now, old, new: event.new, text };
-        let transitions = &mut self.history_mut().transitions;
-        if transitions.len() == TRANSITIONS_MAX {
-            transitions.pop_front();
+        let rare = self.rare_mut();
+        rare.hint_until = None;
+        if rare.transitions.len() == TRANSITIONS_MAX {
+            rare.transitions.pop_front();
         }
-        transitions.push_back(transition);
+        rare.transitions.push_back(transition);
         event
-    }
-
-    pub(super) fn history_mut(&mut self) -> &mut History {
-        self.history.get_or_insert_default()
     }
 }

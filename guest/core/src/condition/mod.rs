@@ -9,8 +9,7 @@ mod tree;
 pub(crate) use leased::LeasedRecord;
 pub use report::{Cause, Reading};
 pub(crate) use state::{LeafState, Record, rate_exceeds};
-pub(crate) use tree::Tree;
-pub(crate) use tree::{Leaf, Node};
+pub(crate) use tree::{Leaf, Node, States, Tree};
 
 use crate::score::Score;
 use crate::time::Nanos;

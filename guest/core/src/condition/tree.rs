@@ -3,6 +3,8 @@
 use super::{Cause, Condition, LeafState, Record};
 use crate::time::{Instant, Nanos};
 use alloc::{boxed::Box, vec::Vec};
+use core::ops::{Deref, DerefMut};
+use core::slice;
 use serde::Serialize;
 
 /// A condition with its place in the policy.
@@ -56,10 +58,70 @@ impl Node {
     }
 }
 
+/// The states of one breaker's leaves, in their order; where they are few, without an allocation of their own. It acts as
+/// the slice of them.
+#[derive(Clone, Debug)]
+pub(crate) enum States {
+    One(LeafState),
+    Two([LeafState; 2]),
+    Many(Box<[LeafState]>),
+}
+
+impl FromIterator<LeafState> for States {
+    fn from_iter<T: IntoIterator<Item = LeafState>>(states: T) -> Self {
+        let mut states = states.into_iter();
+        match (states.next(), states.next(), states.next()) {
+            (Some(one), None, _) => Self::One(one),
+            (Some(one), Some(two), None) => Self::Two([one, two]),
+            (one, two, three) => Self::Many(one.into_iter().chain(two).chain(three).chain(states).collect()),
+        }
+    }
+}
+
+impl Deref for States {
+    type Target = [LeafState];
+
+    fn deref(&self) -> &[LeafState] {
+        match self {
+            Self::One(state) => slice::from_ref(state),
+            Self::Two(states) => states,
+            Self::Many(states) => states,
+        }
+    }
+}
+
+impl DerefMut for States {
+    fn deref_mut(&mut self) -> &mut [LeafState] {
+        match self {
+            Self::One(state) => slice::from_mut(state),
+            Self::Two(states) => states,
+            Self::Many(states) => states,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a States {
+    type Item = &'a LeafState;
+    type IntoIter = slice::Iter<'a, LeafState>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a mut States {
+    type Item = &'a mut LeafState;
+    type IntoIter = slice::IterMut<'a, LeafState>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
 /// The leaves' states of one breaker.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    pub(crate) states: Box<[LeafState]>,
+    pub(crate) states: States,
     /// When the first record came since the windows were fresh: time windows are aligned to it.
     pub(crate) origin: Option<Instant>,
 }

@@ -10,6 +10,7 @@ pub(crate) use slices::{Slice, SliceRing};
 pub(crate) use values::ValueRing;
 
 use crate::time::Nanos;
+use alloc::boxed::Box;
 use core::mem::size_of;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ impl Extent {
         match self {
             Self::Count(capacity) if values => values::heap_bytes(capacity, hits),
             Self::Count(capacity) => bits::heap_bytes(capacity),
-            Self::Span { slices, .. } => u64::from(slices) * size_of::<Slice>() as u64,
+            Self::Span { slices, .. } => u64::from(slices) * size_of::<Slice>() as u64 + size_of::<SliceRing>() as u64,
         }
     }
 }
@@ -62,15 +63,15 @@ pub(crate) enum Samples {
     Bits(BitRing),
     /// By count, where values matter.
     Values(ValueRing),
-    /// By time.
-    Slices(SliceRing),
+    /// By time. They are larger than the others by far.
+    Slices(Box<SliceRing>),
 }
 
 impl Samples {
     /// An empty window; `values` says whether more than hits matters.
     pub(crate) fn new(extent: Extent, values: bool) -> Self {
         match extent {
-            Extent::Span { slices, .. } => Self::Slices(SliceRing::new(slices)),
+            Extent::Span { slices, .. } => Self::Slices(Box::new(SliceRing::new(slices))),
             Extent::Count(_) if values => Self::Values(ValueRing::default()),
             Extent::Count(capacity) => Self::Bits(BitRing::new(capacity)),
         }

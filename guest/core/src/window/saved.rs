@@ -27,7 +27,7 @@ pub(crate) enum SavedLeaf<B, V, S, T> {
 }
 
 /// A leaf's samples, as they are read.
-pub(crate) type ReadLeaf<'a> = SavedLeaf<&'a [u8], Vec<i64>, Vec<(u32, Slice)>, String>;
+pub(crate) type ReadLeaf<'a> = SavedLeaf<&'a [u8], ValueRing, Vec<(u32, Slice)>, String>;
 
 /// What an iterator gives, as a sequence: nothing is collected for it.
 pub(crate) struct Seq<I>(pub(crate) I);
@@ -109,7 +109,7 @@ impl ReadLeaf<'_> {
             ) => {
                 // Where a clock's end cut times off, the newest slice may seem to lie ahead of it: it would never be left.
                 let index = index.min(lived.unwrap_or(0) / slice);
-                *ring = restore_slices(condition, len, index, slices)?;
+                **ring = restore_slices(condition, len, index, slices)?;
             }
             _ => return Err("the samples of this kind of condition"),
         }
@@ -121,9 +121,9 @@ fn restore_values(
     ring: &mut ValueRing,
     condition: &Condition,
     capacity: u32,
-    values: Vec<i64>,
+    mut values: ValueRing,
 ) -> Result<(), &'static str> {
-    if values.len() > capacity as usize {
+    if values.count() > capacity {
         return Err("no more samples than the window holds");
     }
     let is_hit = |value: i64| match condition {
@@ -132,7 +132,8 @@ fn restore_values(
         }
         _ => Score::from_units(value).map(|_| false).ok_or("scores of at most 10^15 units"),
     };
-    *ring = ValueRing::from_values(capacity, values, is_hit)?;
+    values.mark(is_hit)?;
+    *ring = values;
     Ok(())
 }
 

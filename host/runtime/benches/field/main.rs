@@ -21,6 +21,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether a group was asked for by its whole name.
+    pub(crate) fn names(&self, group: &str) -> bool {
+        self.wanted.iter().any(|wanted| wanted == group)
+    }
+
     /// Whether a group was asked for.
     pub(crate) fn wants(&self, group: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| group.contains(wanted.as_str()))

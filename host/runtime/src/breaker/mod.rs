@@ -1,37 +1,37 @@
 //! A breaker: a handle that any thread may hold, clone and call.
 
+mod kin;
 mod late;
 mod leased;
 mod operate;
 mod permit;
 mod reporter;
 mod retire;
+mod shared;
 
 use std::fmt;
-use std::mem::Discriminant;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use ecow::EcoString;
 use softfuse_lease::Admission;
 
+pub(crate) use kin::{Home, Kin, Lendings, Lent};
 pub use late::LateScores;
-use leased::{Asked, Leased, Leasing};
+use leased::Asked;
 pub(crate) use permit::Debtor;
 pub use permit::{Permit, Settled};
 pub use reporter::{Reported, Reporter};
+pub(crate) use shared::Shared;
+use shared::{Inner, Rare};
 
 use crate::bindings::breaker as wit;
-use crate::clock::Clock;
-use crate::component::{Cell, Slots};
+use crate::component::Cell;
 use crate::condition::Held;
 use crate::error::{ComponentFailure, Rejected};
-use crate::events::Hub;
-use crate::metrics::{BreakerMeters, Metrics};
 use crate::policy::Policy;
 use crate::text::shortened;
-use crate::types::{CircuitStatus, Event, OperatorState, State, StateChange, Time, span_nanos};
+use crate::types::{CircuitStatus, OperatorState, State, StateChange, Time, span_nanos};
 
 /// What happens to calls while the breaker component fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,95 +43,28 @@ pub enum FailureMode {
     Closed,
 }
 
-/// What the named breakers of a registry share, or those of a keyed family: instances of their own, all else of the
-/// registry's.
-pub(crate) struct Home {
-    pub(crate) slots: Slots,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) failure_mode: FailureMode,
-    pub(crate) snapshot_every: u64,
-    pub(crate) snapshot_interval: Duration,
-    /// Calls after which a breaker is lent a buffer.
-    pub(crate) lease_after: u32,
-    /// Of the machine: threads that may meet.
-    pub(crate) cores: usize,
-}
-
-impl Home {
-    /// A keyed family's home.
-    pub(crate) fn with_slots(&self, slots: Slots) -> Self {
-        Self {
-            slots,
-            clock: Arc::clone(&self.clock),
-            hub: Arc::clone(&self.hub),
-            metrics: Arc::clone(&self.metrics),
-            ..*self
-        }
-    }
-}
-
 /// A circuit breaker. Cheap to clone; all clones are one breaker. [`Registry`](crate::Registry) makes them.
 ///
 /// Each method that reads the clock has a twin that is handed the time instead, `..._at`, for replay, tests and benches.
 #[derive(Clone)]
-pub struct Breaker(pub(crate) Arc<Shared>);
-
-pub(crate) struct Shared {
-    pub(crate) name: Arc<str>,
-    pub(crate) policy: Policy,
-    pub(crate) home: Arc<Home>,
-    pub(crate) meters: Arc<BreakerMeters>,
-    pub(crate) inner: Mutex<Inner>,
-    /// The state as of the last event: exact, since every change makes one.
-    state: AtomicU8,
-    trip_count: AtomicU64,
-    leased: Leased,
-}
-
-/// What the breaker's lock guards. It is held for a call of the component, never for a guarded call.
-pub(crate) struct Inner {
-    pub(crate) cell: Cell,
-    pub(crate) conditions: Held,
-    /// Events of the operation under way.
-    pub(crate) outbox: Vec<Event>,
-    /// How the component failed at the last operation, if it did.
-    failing: Option<Discriminant<ComponentFailure>>,
-    leasing: Leasing,
-}
+pub struct Breaker(pub(crate) triomphe::Arc<Shared>);
 
 impl Breaker {
-    pub(crate) fn new(home: &Arc<Home>, cell: Cell, conditions: Held, meters: Arc<BreakerMeters>) -> Self {
-        meters.appeared(State::Closed);
-        Self(Arc::new(Shared {
-            name: Arc::clone(&cell.name),
-            policy: cell.policy.clone(),
-            home: Arc::clone(home),
-            meters,
-            inner: Mutex::new(Inner {
-                cell,
-                conditions,
-                outbox: Vec::new(),
-                failing: None,
-                leasing: Leasing::default(),
-            }),
-            state: AtomicU8::new(State::Closed.as_metric()),
-            trip_count: AtomicU64::new(0),
-            leased: Leased::default(),
-        }))
+    pub(crate) fn new(kin: &Arc<Kin>, key: EcoString, cell: Cell, conditions: Held) -> Self {
+        kin.meters.appeared(State::Closed);
+        Self(triomphe::Arc::new(Shared::new(kin, key, cell, conditions)))
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.0.name
+        self.0.name()
     }
 
     /// Its policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.0.policy
+        self.0.policy()
     }
 
     /// Its registry's clock, now.
@@ -294,7 +227,7 @@ impl Breaker {
                 return Ok(Permit::new(self, Some(permit), incarnation, now));
             }
             (Admission::Refused { now }, _) => {
-                if let Some(rejected) = self.0.leased.rejected(&self.0.name, now) {
+                if let Some(rejected) = self.0.leased.rejected(self.0.name(), now) {
                     return Err(rejected);
                 }
             }
@@ -341,49 +274,6 @@ impl Breaker {
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker").field("name", &self.0.name).field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn known_state(&self) -> State {
-        State::ALL[usize::from(self.state.load(Ordering::Relaxed)) % State::ALL.len()]
-    }
-
-    /// Takes note of a state that a restored breaker has.
-    pub(crate) fn note(&self, state: State, trip_count: u64) {
-        let old = self.known_state();
-        self.state.store(state.as_metric(), Ordering::Relaxed);
-        self.trip_count.store(trip_count, Ordering::Relaxed);
-        self.meters.changed(old, state, false);
-    }
-
-    fn rejected(&self, rejection: wit::Rejection) -> Rejected {
-        Rejected {
-            breaker: Arc::clone(&self.name),
-            state: State::from_wit(rejection.state),
-            reason: rejection.reason.map(Into::into),
-            trip_count: rejection.trip_count,
-            retry_after: rejection.retry_after.map(Duration::from_nanos),
-            component_failure: None,
-        }
-    }
-
-    /// Where the registry fails closed: the refusal.
-    fn refused_by_failure(&self, failure: ComponentFailure) -> Option<Rejected> {
-        match self.home.failure_mode {
-            FailureMode::Open => None,
-            FailureMode::Closed => Some(Rejected {
-                breaker: Arc::clone(&self.name),
-                state: self.known_state(),
-                reason: Some(failure.to_string().into()),
-                trip_count: self.trip_count.load(Ordering::Relaxed),
-                retry_after: match &failure {
-                    ComponentFailure::Resting { rest, .. } => Some(*rest),
-                    _ => None,
-                },
-                component_failure: Some(failure),
-            }),
-        }
+        f.debug_struct("Breaker").field("name", self.name()).field("state", &self.state()).finish_non_exhaustive()
     }
 }

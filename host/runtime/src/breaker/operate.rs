@@ -4,8 +4,8 @@ use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::leased::Asked;
-use super::{Home, Inner, Shared};
+use super::leased::{Asked, Leasing};
+use super::{Home, Inner, Rare, Shared};
 use crate::bindings::breaker as wit;
 use crate::component::{Restored, Seated};
 use crate::condition::CallRecord;
@@ -40,11 +40,18 @@ impl Shared {
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
     ) -> Result<(T, Option<StateChange>), ComponentFailure> {
-        let Inner { cell, conditions, outbox, failing, leasing } = inner;
+        let Inner { cell, rare } = inner;
+        let mut not_lent = Leasing::default();
+        let (leasing, mut known) = match rare.as_deref_mut() {
+            Some(Rare { leasing, conditions, outbox, failing }) => (leasing, Some((conditions, outbox, failing))),
+            None => (&mut not_lent, None),
+        };
+        // Of this operation. There is hardly ever something to tell.
+        let told = &mut Vec::new();
         let Home { snapshot_every, snapshot_interval, .. } = &*self.home;
         // Whether the windows have become fresh. Conditions are reset when the instance is free: they are the host's own code.
         let mut fresh = false;
-        let result = self.home.slots.of(cell).seat(cell, now).and_then(|mut seated| {
+        let result = self.home.slots.of(cell).seat(cell, self.guest(), now).and_then(|mut seated| {
             let mut asked = asked;
             if let Some(restored) = seated.restored() {
                 if matches!(asked, Asked::Together(..)) {
@@ -52,7 +59,7 @@ impl Shared {
                     asked = Asked::Nothing;
                 }
                 let lost = self.lose_leased(leasing);
-                fresh |= self.welcome_back(&mut seated, restored, lost, now, outbox)?;
+                fresh |= self.welcome_back(&mut seated, restored, lost, now, told)?;
             }
             // None, unless what came last was no longer benign, or the component doesn't keep to its lease.
             let mut events = self.record_leased(leasing, &mut seated, asked)?;
@@ -67,7 +74,7 @@ impl Shared {
             let mut change = None;
             for event in events {
                 let happened = StateChange::from_wit(event);
-                fresh |= self.changed(&happened, outbox);
+                fresh |= self.changed(&happened, told);
                 change = Some(happened);
             }
             // An open period may have become longer, without an event.
@@ -78,31 +85,44 @@ impl Shared {
             let failure = saved.and_then(|()| self.renew_lease(leasing, &mut seated, asked, now)).err();
             Ok((answer, change, failure))
         });
-        if fresh {
-            conditions.reset(&self.name, outbox);
+        if fresh && let Some((conditions, ..)) = &mut known {
+            conditions.reset(self.name(), told);
         }
         let (answer, failure) = match result {
             Ok((answer, change, failure)) => (Ok((answer, change)), failure),
             Err(failure) => (Err(failure.clone()), Some(failure)),
         };
         if let Some(failure) = &failure {
-            cell.unsaved += self.lose_leased(leasing);
+            cell.add_unsaved(self.lose_leased(leasing));
             // Told once, not with every call while it lasts.
-            if *failing != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
-                let (breaker, failure) = (Arc::clone(&self.name), failure.clone());
-                outbox.push(Event::ComponentFailed { breaker, failure });
+            let failing = known.as_ref().and_then(|(.., failing)| **failing);
+            if failing != Some(discriminant(failure)) && !matches!(failure, ComponentFailure::Resting { .. }) {
+                let (breaker, failure) = (Arc::clone(self.name()), failure.clone());
+                told.push(Event::ComponentFailed { breaker, failure });
             }
         }
-        *failing = failure.as_ref().map(discriminant);
+        let failing = failure.as_ref().map(discriminant);
+        match known {
+            Some((_, outbox, known)) => {
+                outbox.append(told);
+                *known = failing;
+            }
+            None if failing.is_some() || !told.is_empty() || not_lent.is_lent() => {
+                let rare = Rare::of(rare);
+                (rare.leasing, rare.failing) = (not_lent, failing);
+                rare.outbox.append(told);
+            }
+            None => {}
+        }
         answer
     }
 
     /// The state has changed: what the host knows follows, and it is told. Whether the windows are fresh.
     fn changed(&self, change: &StateChange, outbox: &mut Vec<Event>) -> bool {
-        self.state.store(change.new.as_metric(), Ordering::Relaxed);
-        self.trip_count.store(change.trip_count, Ordering::Relaxed);
+        self.leased.set_state(change.new);
+        self.set_trip_count(change.trip_count);
         self.meters.changed(change.old, change.new, change.is_trip());
-        outbox.push(Event::StateChanged { breaker: Arc::clone(&self.name), change: change.clone() });
+        outbox.push(Event::StateChanged { breaker: Arc::clone(self.name()), change: change.clone() });
         // A trip leaves the windows as they are till half-open; everything else makes them fresh.
         !matches!(change.reason, EventReason::Tripped(_))
     }
@@ -128,7 +148,7 @@ impl Shared {
         // A component that can't say leaves it at what is known.
         self.note_status(seated, now)?;
         let state = self.known_state();
-        let breaker = Arc::clone(&self.name);
+        let breaker = Arc::clone(self.name());
         outbox.push(Event::BreakerRestored { breaker, state, records_lost, from_snapshot });
         Ok(!from_snapshot || state != known)
     }
@@ -152,10 +172,10 @@ impl Shared {
 
     /// Queues what there is to tell, unlocks, and hands it out.
     fn publish(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
-        if inner.outbox.is_empty() {
-            return;
+        match &mut inner.rare {
+            Some(rare) if !rare.outbox.is_empty() => self.home.hub.queue(&mut rare.outbox),
+            _ => return,
         }
-        self.home.hub.queue(&mut inner.outbox);
         drop(inner);
         self.home.hub.deliver();
     }
@@ -216,12 +236,12 @@ impl Shared {
                 return (Effect::Lost, None);
             }
         };
-        if let Some(entry) = inner.leasing.goes_together(permit, &outcome, latency)
-            && inner.conditions.is_empty()
+        if let Some(entry) = inner.leasing().and_then(|leasing| leasing.goes_together(permit, &outcome, latency))
+            && !inner.has_conditions()
         {
             let together = Asked::Together(entry, now.nanos());
             let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
-            let together = inner.leasing.together.take();
+            let together = inner.leasing().and_then(Leasing::take_together);
             if together.is_none() {
                 // Not even handed in: otherwise it is counted with what it went with.
                 self.lose(&mut inner);
@@ -264,7 +284,7 @@ impl Shared {
     /// One record more that the component never took.
     fn lose(&self, inner: &mut Inner) {
         // What is lost with the instance is counted when the breaker comes back; this one is counted with it.
-        inner.cell.unsaved += 1;
+        inner.cell.add_unsaved(1);
     }
 
     /// The verdicts of the host's own conditions on this record, none of which sees one that will not count.
@@ -276,28 +296,28 @@ impl Shared {
         latency: std::time::Duration,
         now: Time,
     ) -> Result<Vec<Option<String>>, ComponentFailure> {
-        if inner.conditions.is_empty() {
+        if !inner.has_conditions() {
             return Ok(Vec::new());
         }
         if outcome.kind.is_neutral() {
-            return Ok(inner.conditions.none());
+            return Ok(Rare::of(&mut inner.rare).conditions.none());
         }
         // Asked before, and not under the instance's lock: a condition may take its time.
         let (standing, _) = self.operate_locked(inner, Asked::Nothing, now, |seated| {
             let standing = seated.ask(|guest, store, id| guest.call_permit_standing(store, id, permit, now.nanos()))?;
             Ok((standing, None))
         })?;
-        let Inner { conditions, outbox, .. } = inner;
+        let Rare { conditions, outbox, .. } = Rare::of(&mut inner.rare);
         match standing {
             wit::Standing::Stale | wit::Standing::Unknown => return Ok(conditions.none()),
-            wit::Standing::Probe => conditions.reset(&self.name, outbox),
+            wit::Standing::Probe => conditions.reset(self.name(), outbox),
             wit::Standing::Current => {}
         }
         let score = match outcome.signal {
             Signal::Score(score) => Some(score),
             Signal::None | Signal::Pending => None,
         };
-        Ok(conditions.record(&self.name, &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
+        Ok(conditions.record(self.name(), &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
     }
 
     /// Reads what the component says of a record.
@@ -310,7 +330,7 @@ impl Shared {
     ) -> Result<(Effect, Option<wit::Event>), ComponentFailure> {
         match answer {
             Ok(wit::Settlement { effect, event }) => {
-                seated.cell().unsaved += 1;
+                seated.cell().add_unsaved(1);
                 self.leased.note(now);
                 Ok((Effect::from_wit(effect), event))
             }

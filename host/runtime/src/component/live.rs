@@ -1,16 +1,15 @@
 //! An instance at work: takes policies and breakers in, from snapshots where there are some, and hands them over to its
 //! successor.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use lru::LruCache;
 
 use super::Instance;
-use super::cell::{Cell, Saved};
-use super::room::{Claim, Room};
+use super::cell::{Cell, Guest, Saved, Seat};
+use super::room::Claim;
+use super::seats::{Occupant, Seats};
 use crate::bindings::breaker as wit;
 use crate::error::{ComponentFailure, RestoreError};
 use crate::policy::Policy;
@@ -36,8 +35,9 @@ pub(super) struct Live {
     pub(super) instance: Instance,
     policies: LruCache<u64, Known>,
     /// Who sits here, for a hot upgrade.
-    pub(super) seated: HashMap<u64, Occupant>,
-    room: Room,
+    seats: Seats,
+    /// The incarnation since which places are kept: hot upgrades keep them, failures don't.
+    since: u32,
 }
 
 /// A policy that the instance has compiled.
@@ -49,18 +49,14 @@ pub(super) struct Known {
 }
 
 impl Live {
-    pub(super) fn new(instance: Instance) -> Self {
-        Self { instance, policies: LruCache::new(POLICIES_MAX), seated: HashMap::new(), room: Room::default() }
+    pub(super) fn new(instance: Instance, since: u32) -> Self {
+        Self { instance, policies: LruCache::new(POLICIES_MAX), seats: Seats::default(), since }
     }
-}
 
-/// What the slot knows of a breaker that sits in it.
-pub(super) struct Occupant {
-    pub(super) id: u32,
-    pub(super) name: Arc<str>,
-    pub(super) policy: Policy,
-    pub(super) last_now: Arc<AtomicI64>,
-    claim: Claim,
+    /// The incarnation since which places are kept.
+    pub(super) const fn since(&self) -> u32 {
+        self.since
+    }
 }
 
 /// Why a breaker got no seat.
@@ -95,78 +91,78 @@ impl Live {
         Ok(loaded)
     }
 
-    pub(super) fn policy(&mut self, name: &Arc<str>, policy: &Policy) -> Result<Known, Taking> {
+    pub(super) fn policy(&mut self, name: impl FnOnce() -> Arc<str>, policy: &Policy) -> Result<Known, Taking> {
         if let Some(known) = self.policies.get(&policy.uid()) {
             return Ok(*known);
         }
         match self.load_policy(policy.uid(), policy.text())? {
             Ok(info) => Ok(Known { id: info.id, breaker_bytes: info.breaker_bytes }),
             Err(problems) => Err(Taking::Refused(ComponentFailure::PolicyRefused {
-                breaker: Arc::clone(name),
+                breaker: name(),
                 message: problems.first().map_or_else(String::new, |problem| problem.message.clone()),
             })),
         }
     }
 
-    /// Seats a breaker for which there is room.
-    pub(super) fn seat(&mut self, uid: u64, occupant: Occupant) {
-        self.room.add(occupant.claim);
-        self.seated.insert(uid, occupant);
+    /// The seat of a breaker that a hot upgrade brought along.
+    pub(super) fn brought(&self, seat: Seat) -> Option<u32> {
+        self.has_place(seat).then(|| self.seats.id(seat.place)).flatten()
     }
 
-    /// Whoever sat here, and doesn't any more.
-    pub(super) fn leave(&mut self, uid: u64) -> Option<Occupant> {
-        let occupant = self.seated.remove(&uid)?;
-        self.room.remove(occupant.claim);
-        Some(occupant)
+    /// Whoever sat here doesn't any more: its handle.
+    pub(super) fn leave(&mut self, seat: Seat) -> Option<u32> {
+        self.has_place(seat).then(|| self.seats.remove(seat.place)).flatten()
+    }
+
+    /// Whether a seat's place is one of these.
+    const fn has_place(&self, seat: Seat) -> bool {
+        seat.incarnation >= self.since
     }
 
     /// What a breaker claims, if there is room for that. Places are given by what policies said when they were loaded; another
     /// component may want more for them.
-    fn claim(&self, name: &Arc<str>, policy: Known, saved: Option<&Saved>) -> Result<Claim, Taking> {
+    fn claim(&self, name: impl FnOnce() -> Arc<str>, policy: Known, saved: Option<&Saved>) -> Result<Claim, Taking> {
         let claim = Claim::of(policy.breaker_bytes).or_snapshot(saved.map_or(0, |saved| saved.bytes.len()));
-        let (bytes, max) = (self.room.with(claim), self.instance.breakers_bytes_max());
+        let (bytes, max) = (self.seats.with(claim), self.instance.breakers_bytes_max());
         if bytes <= max {
             return Ok(claim);
         }
         let message = format!(
             "with full windows it and the {} breakers beside it would take up to {bytes} bytes, snapshots included, of \
              {max} that they may have: `component_memory_bytes_max` sets the bound",
-            self.seated.len(),
+            self.seats.count(),
         );
-        Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(name), message }))
+        Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: name(), message }))
     }
 
-    /// Makes the breaker, from its snapshot where there is one that the component takes.
-    pub(super) fn take(&mut self, cell: &Cell, now: Time) -> Result<(Occupant, bool), Taking> {
-        let policy = self.policy(&cell.name, &cell.policy)?;
-        let claim = self.claim(&cell.name, policy, cell.saved.as_ref())?;
-        let occupant = |id| {
-            let (name, policy, last_now) = (Arc::clone(&cell.name), cell.policy.clone(), Arc::clone(&cell.last_now));
-            Occupant { id, name, policy, last_now, claim }
-        };
-        if let Some(saved) = &cell.saved {
+    /// Seats a breaker, from its snapshot where there is one that the component takes: its handle, its place, and whether it
+    /// was.
+    pub(super) fn take(&mut self, cell: &Cell, guest: Guest<'_>, now: Time) -> Result<(u32, u32, bool), Taking> {
+        let name = || guest.name();
+        let policy = self.policy(name, &guest.who.policy)?;
+        let claim = self.claim(name, policy, cell.last_saved())?;
+        if let Some(saved) = cell.last_saved() {
             match self.restore(policy, saved, now)? {
-                Ok(id) => return Ok((occupant(id), true)),
+                Ok(id) => return Ok((id, self.seats.add(guest, id, claim), true)),
                 Err(reason) => {
-                    tracing::error!(breaker = %cell.name, %reason, "a snapshot was refused; the breaker starts afresh");
+                    tracing::error!(breaker = %name(), %reason, "a snapshot was refused; the breaker starts afresh");
                 }
             }
         }
-        let name = beginning(&cell.name);
-        let made =
-            self.instance.call(|guest, store| guest.call_create(store, policy.id, name, cell.salt, now.nanos()))?;
+        let whole = guest.who.name(guest.key);
+        let (seed, salt) = (beginning(&whole), guest.who.salt);
+        let made = self.instance.call(|guest, store| guest.call_create(store, policy.id, seed, salt, now.nanos()))?;
         match made {
-            Ok(id) => Ok((occupant(id), false)),
+            Ok(id) => Ok((id, self.seats.add(guest, id, claim), false)),
             Err(wit::CreateError::UnknownPolicy) => {
                 Err(Taking::Failed(ComponentFailure::Nonsense("a policy that it has just taken is unknown".to_owned())))
             }
             Err(wit::CreateError::TooMany(max)) => Err(Taking::Refused(ComponentFailure::BreakerRefused {
-                breaker: Arc::clone(&cell.name),
+                breaker: name(),
                 message: format!("{max} exist, and no more can"),
             })),
             Err(wit::CreateError::Other(message)) => {
-                Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: Arc::clone(&cell.name), message }))
+                Err(Taking::Refused(ComponentFailure::BreakerRefused { breaker: name(), message }))
             }
         }
     }
@@ -183,39 +179,37 @@ impl Live {
         Ok(made.map_err(Taking::FailedAtSnapshot)?.map_err(restore_error))
     }
 
-    /// Moves every breaker that sits here to `next`. The old one's failure, if it fails at that: it can't be entered again.
+    /// Moves every breaker that sits here to `next`. `now` is the latest time that any was called with. The old one's failure,
+    /// if it fails at that: it can't be entered again.
     ///
     /// # Errors
     /// Where the new one fails, or has no room for a breaker.
     pub(super) fn hand_over(
         &mut self,
         next: &mut Self,
+        now: Time,
         replaced: &mut Replaced,
     ) -> Result<Option<ComponentFailure>, ComponentFailure> {
-        let mut seated = self.seated.iter();
-        while let Some((uid, old)) = seated.next() {
-            let now = Time::from_nanos(old.last_now.load(Ordering::Relaxed));
+        next.seats = self.seats.successor();
+        let mut seated = self.seats.iter();
+        while let Some(old) = seated.next() {
             let snapshot = self.instance.call(|guest, store| guest.call_snapshot(store, old.id, now.nanos()));
             let bytes = match snapshot {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => {
-                    replaced.lost.push(Arc::clone(&old.name));
+                    replaced.lost.push(old.name());
                     continue;
                 }
                 // Which may be why it is replaced.
                 Err(failure) => {
-                    let left = seated.map(|(_, old)| Arc::clone(&old.name));
-                    replaced.lost.extend([Arc::clone(&old.name)].into_iter().chain(left));
+                    replaced.lost.extend([old.name()].into_iter().chain(seated.map(|old| old.name())));
                     return Ok(Some(failure));
                 }
             };
             let saved = Saved { bytes: bytes.into(), at: now };
-            match next.take_over(old, &saved, now) {
-                Ok(Ok(occupant)) => {
-                    next.seat(*uid, occupant);
-                    replaced.restored.push(Arc::clone(&old.name));
-                }
-                Ok(Err(reason)) => replaced.refused.push((Arc::clone(&old.name), reason)),
+            match next.take_over(&old, &saved, now) {
+                Ok(Ok(())) => replaced.restored.push(old.name()),
+                Ok(Err(reason)) => replaced.refused.push((old.name(), reason)),
                 Err(failure) => return Err(failure),
             }
         }
@@ -225,24 +219,21 @@ impl Live {
     /// Makes another instance's breaker from what that has just saved. Where this component refuses it: why.
     fn take_over(
         &mut self,
-        old: &Occupant,
+        old: &Occupant<'_>,
         saved: &Saved,
         now: Time,
-    ) -> Result<Result<Occupant, String>, ComponentFailure> {
+    ) -> Result<Result<(), String>, ComponentFailure> {
         let failed = |taking| match taking {
             Taking::Refused(failure) | Taking::Failed(failure) | Taking::FailedAtSnapshot(failure) => failure,
         };
-        let policy = match self.policy(&old.name, &old.policy) {
+        let policy = match self.policy(|| old.name(), old.policy()) {
             Ok(policy) => policy,
             Err(Taking::Refused(failure)) => return Ok(Err(failure.to_string())),
             Err(taking) => return Err(failed(taking)),
         };
-        let claim = self.claim(&old.name, policy, Some(saved)).map_err(failed)?;
+        let claim = self.claim(|| old.name(), policy, Some(saved)).map_err(failed)?;
         let restored = self.restore(policy, saved, now).map_err(failed)?;
-        Ok(restored.map_err(|reason| reason.to_string()).map(|id| {
-            let (name, policy, last_now) = (Arc::clone(&old.name), old.policy.clone(), Arc::clone(&old.last_now));
-            Occupant { id, name, policy, last_now, claim }
-        }))
+        Ok(restored.map(|id| self.seats.bring(old, id, claim)).map_err(|reason| reason.to_string()))
     }
 }
 

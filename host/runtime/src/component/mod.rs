@@ -3,13 +3,14 @@
 mod cell;
 mod live;
 mod room;
+mod seats;
 mod slot;
 mod slots;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub(crate) use cell::Cell;
+pub(crate) use cell::{Cell, Guest, Who};
 pub(crate) use room::snapshot_bytes_max;
 pub(crate) use slot::{RestSettings, Restored, Seated, Slot};
 pub(crate) use slots::{NoPlace, Slots, replace};

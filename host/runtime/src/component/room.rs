@@ -44,6 +44,11 @@ impl Claim {
         self.bytes
     }
 
+    /// More, while its snapshot is on the way.
+    pub(super) const fn transit(self) -> u64 {
+        self.transit
+    }
+
     /// How many breakers with this claim an instance has room for.
     pub(super) const fn fit(self, bytes_max: u64) -> u64 {
         bytes_max.saturating_sub(self.transit) / self.bytes

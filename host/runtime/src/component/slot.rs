@@ -14,8 +14,9 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::BreakerComponent;
-use super::cell::{Cell, Seat};
+use super::cell::{Cell, Guest, Seat};
 use super::live::{Live, Replaced, Taking};
+use super::seats::NO_PLACE;
 use crate::bindings::breaker as wit;
 use crate::caught::caught;
 use crate::clock::Clock;
@@ -48,7 +49,9 @@ struct Inner {
     component: BreakerComponent,
     live: Option<Live>,
     /// Bumped with each instance, so that a seat in an earlier one is known for gone. The first is 1.
-    incarnation: u64,
+    incarnation: u32,
+    /// The latest time that a breaker was called with which sits here.
+    latest: Time,
     started_at: Time,
     failures: VecDeque<Time>,
     /// Rests since the component last lived long.
@@ -97,6 +100,7 @@ impl Slot {
             component,
             live: None,
             incarnation: 0,
+            latest: Time::ZERO,
             started_at: Time::ZERO,
             failures: VecDeque::new(),
             rests: 0,
@@ -106,12 +110,18 @@ impl Slot {
     }
 
     /// Seats a breaker, bringing it back if its last seat is gone.
-    pub(crate) fn seat<'a>(&'a self, cell: &'a mut Cell, now: Time) -> Result<Seated<'a>, ComponentFailure> {
+    pub(crate) fn seat<'a>(
+        &'a self,
+        cell: &'a mut Cell,
+        guest: Guest<'_>,
+        now: Time,
+    ) -> Result<Seated<'a>, ComponentFailure> {
         let mut inner = self.inner.lock();
-        cell.last_now.fetch_max(now.as_nanos(), Ordering::Relaxed);
-        let (id, restored) = match cell.seat {
-            Some(seat) if seat.incarnation == inner.incarnation && inner.live.is_some() => (seat.id, None),
-            _ => self.take_seat(&mut inner, cell, now)?,
+        inner.latest = inner.latest.max(now);
+        let (id, restored) = if cell.seat.incarnation == inner.incarnation && inner.live.is_some() {
+            (cell.seat.id, None)
+        } else {
+            self.take_seat(&mut inner, cell, guest, now)?
         };
         Ok(Seated { slot: self, inner, cell, id, now, restored })
     }
@@ -121,46 +131,57 @@ impl Slot {
         &self,
         inner: &mut Inner,
         cell: &mut Cell,
+        guest: Guest<'_>,
         now: Time,
     ) -> Result<(u32, Option<Restored>), ComponentFailure> {
         self.start(inner)?;
         let incarnation = inner.incarnation;
         // `start` has just seen to it that there is one.
         let Some(live) = inner.live.as_mut() else { return Err(ComponentFailure::NotStarting(String::new())) };
-        if let Some(seated) = live.seated.get(&cell.uid) {
+        let came_back = cell.seat.incarnation != 0;
+        if came_back && let Some(id) = live.brought(cell.seat) {
             // A hot upgrade brought it along. What it has seen since its last snapshot is still not saved.
-            cell.seat = Some(Seat { incarnation, id: seated.id });
-            return Ok((seated.id, None));
+            (cell.seat.incarnation, cell.seat.id) = (incarnation, id);
+            return Ok((id, None));
         }
-        let came_back = cell.seat.is_some();
-        let taken = live.take(cell, now);
-        let (occupant, from_snapshot) = match taken {
+        // Whom it didn't bring along gives up the place that was kept.
+        live.leave(cell.seat);
+        cell.seat.place = NO_PLACE;
+        let (id, place, from_snapshot) = match live.take(cell, guest, now) {
             Ok(taken) => taken,
             Err(Taking::Refused(failure)) => return Err(failure),
             Err(Taking::Failed(failure)) => return Err(self.fail(inner, failure)),
-            Err(Taking::FailedAtSnapshot(failure)) => {
-                // Tried again, it would take down with it whoever sits here, every time.
-                (cell.saved, cell.snapshot_failed) = (None, true);
-                let failure = self.fail(inner, failure);
-                caught("a log", || {
-                    tracing::error!(
-                        breaker = %cell.name, %failure,
-                        "the component failed at the breaker's snapshot, which is given up; the breaker starts afresh"
-                    );
-                });
-                return Err(failure);
-            }
+            Err(Taking::FailedAtSnapshot(failure)) => return Err(self.give_up_snapshot(inner, cell, guest, failure)),
         };
-        let id = occupant.id;
-        live.seat(cell.uid, occupant);
-        let gave_up = std::mem::take(&mut cell.snapshot_failed);
-        let restored = (came_back || gave_up || (cell.saved.is_some() && !from_snapshot)).then(|| {
-            self.meters.records_lost.fetch_add(cell.unsaved, Ordering::Relaxed);
-            Restored { records_lost: cell.unsaved, from_snapshot }
+        let gave_up = cell.take_snapshot_failed();
+        let unsaved = cell.take_unsaved();
+        let restored = (came_back || gave_up || (cell.last_saved().is_some() && !from_snapshot)).then(|| {
+            self.meters.records_lost.fetch_add(unsaved, Ordering::Relaxed);
+            Restored { records_lost: unsaved, from_snapshot }
         });
-        cell.unsaved = 0;
-        cell.seat = Some(Seat { incarnation, id });
+        cell.seat = Seat { incarnation, id, place };
         Ok((id, restored))
+    }
+
+    /// The component has failed at a breaker's snapshot. Tried again, it would take down with it whoever sits here, every
+    /// time.
+    #[cold]
+    fn give_up_snapshot(
+        &self,
+        inner: &mut Inner,
+        cell: &mut Cell,
+        guest: Guest<'_>,
+        failure: ComponentFailure,
+    ) -> ComponentFailure {
+        cell.give_up_snapshot();
+        let failure = self.fail(inner, failure);
+        caught("a log", || {
+            tracing::error!(
+                breaker = %guest.who.name(guest.key), %failure,
+                "the component failed at the breaker's snapshot, which is given up; the breaker starts afresh"
+            );
+        });
+        failure
     }
 
     /// Makes an instance where there is none, unless the component rests.
@@ -183,7 +204,7 @@ impl Slot {
                     self.meters.restarts.fetch_add(1, Ordering::Relaxed);
                 }
                 inner.started_at = now;
-                inner.live = Some(Live::new(instance));
+                inner.live = Some(Live::new(instance, inner.incarnation));
                 Ok(())
             }
             Err(failure) => Err(self.fail(inner, failure)),
@@ -238,15 +259,13 @@ impl Slot {
 
     /// Takes a breaker out of the component.
     pub(crate) fn unseat(&self, cell: &mut Cell) {
-        let Some(seat) = cell.seat.take() else { return };
+        let seat = std::mem::take(&mut cell.seat);
+        if seat.incarnation == 0 {
+            return;
+        }
         let mut inner = self.inner.lock();
-        let incarnation = inner.incarnation;
         let Some(live) = inner.live.as_mut() else { return };
-        let id = match live.leave(cell.uid) {
-            Some(seated) => seated.id,
-            None if seat.incarnation == incarnation => seat.id,
-            None => return,
-        };
+        let Some(id) = live.leave(seat) else { return };
         if let Err(failure) = live.instance.call(|guest, store| guest.call_drop_breaker(store, id)) {
             self.fail(&mut inner, failure);
         }
@@ -263,9 +282,10 @@ impl Slot {
         replaced: &mut Replaced,
     ) -> Result<Prepared<'_>, ComponentFailure> {
         let mut inner = self.inner.lock();
+        let latest = inner.latest;
         let Some(old) = inner.live.as_mut() else { return Ok(Prepared { slot: self, inner, next: None }) };
-        let mut next = Live::new(component.instantiate()?);
-        if let Some(failure) = old.hand_over(&mut next, replaced)? {
+        let mut next = Live::new(component.instantiate()?, old.since());
+        if let Some(failure) = old.hand_over(&mut next, latest, replaced)? {
             self.fail(&mut inner, failure);
         }
         Ok(Prepared { slot: self, inner, next: Some(next) })
@@ -325,12 +345,10 @@ impl Seated<'_> {
 
     /// Takes a snapshot, from which the breaker will come back.
     pub(crate) fn save(&mut self) -> Result<(), ComponentFailure> {
-        let now = self.now.max(self.cell.last_now());
+        let now = self.now;
         match self.ask(|guest, store, id| guest.call_snapshot(store, id, now.nanos()))? {
             Some(bytes) => {
                 self.cell.set_saved(bytes.into(), now);
-                self.cell.unsaved = 0;
-                self.cell.due = false;
                 Ok(())
             }
             None => Err(self.nonsense("a breaker that it made is unknown to it")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cell::Saved;
+use super::cell::{Saved, Who};
 use super::live::{Live, Replaced, Taking};
 use super::room::{Claim, Room};
 use super::slot::{RestSettings, Slot};
@@ -57,35 +57,37 @@ impl Slots {
         Self { slots, places: Mutex::new(Places { component: component.clone(), rooms, next: 0 }) }
     }
 
-    /// A place for a breaker, in the instance that is claimed least of; of several, in turn. It comes back from `saved`, where
-    /// that is given.
+    /// A place for a breaker: in the instance that is asked for, where that has room; else in the one that is claimed least of,
+    /// of several in turn. It comes back from `saved`, where that is given.
     ///
     /// # Errors
     /// Where no instance has room for it.
     pub(crate) fn place(
         &self,
-        name: Arc<str>,
-        policy: Policy,
-        salt: u64,
+        who: &Who,
+        asked_for: Option<usize>,
         saved: Option<(Arc<[u8]>, Time)>,
     ) -> Result<Cell, NoPlace> {
-        let snapshot_bytes = saved.as_ref().map_or(0, |(bytes, _)| bytes.len());
-        let claim = Claim::of(policy.info().breaker_bytes).or_snapshot(snapshot_bytes);
+        let claim = who.claim(saved.as_ref().map_or(0, |(bytes, _)| bytes.len()));
         let mut places = self.places.lock();
         let (count, next, max) = (self.slots.len(), places.next, places.component.breakers_bytes_max());
-        let in_turn = (0..count).map(|step| (next + step) % count);
-        let least = in_turn.min_by_key(|slot| places.rooms[*slot].with(claim)).unwrap_or(0);
-        if places.rooms[least].with(claim) > max {
-            return Err(self.no_place(claim, max));
-        }
-        places.rooms[least].add(claim);
-        places.next = (least + 1) % count;
+        let has_room = |slot: &usize| places.rooms.get(*slot).is_some_and(|room| room.with(claim) <= max);
+        let slot = match asked_for.filter(has_room) {
+            Some(slot) => slot,
+            None => {
+                let in_turn = (0..count).map(|step| (next + step) % count);
+                let least = in_turn.min_by_key(|slot| places.rooms[*slot].with(claim)).unwrap_or(0);
+                if !has_room(&least) {
+                    return Err(self.no_place(claim, max));
+                }
+                places.next = (least + 1) % count;
+                least
+            }
+        };
+        places.rooms[slot].add(claim);
         drop(places);
-        let mut cell = Cell::new(least, claim, name, policy, salt);
-        if let Some((bytes, at)) = saved {
-            cell.set_saved(bytes, at);
-        }
-        Ok(cell)
+        // There are at most 256.
+        Ok(Cell::new(slot as u8, saved))
     }
 
     /// Whether so many breakers with this policy find a place, and nobody else.
@@ -105,11 +107,17 @@ impl Slots {
     }
 
     /// Takes a breaker out of the component, and its place back.
-    pub(crate) fn unseat(&self, cell: &mut Cell) {
-        self.slots[cell.slot].unseat(cell);
-        if let Some(claim) = cell.claim.take() {
-            self.places.lock().rooms[cell.slot].remove(claim);
+    pub(crate) fn unseat(&self, cell: &mut Cell, who: &Who) {
+        let slot = usize::from(cell.slot);
+        self.slots[slot].unseat(cell);
+        if std::mem::take(&mut cell.placed) {
+            self.places.lock().rooms[slot].remove(who.claim(cell.placed_with()));
         }
+    }
+
+    /// How many instances there are.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether the component takes a snapshot under this policy: tried in an instance of its own, since bytes from elsewhere
@@ -124,9 +132,11 @@ impl Slots {
         now: Time,
     ) -> Result<Result<(), RestoreError>, ComponentFailure> {
         let component = self.places.lock().component.clone();
-        let mut scratch = Live::new(component.instantiate()?);
+        let mut scratch = Live::new(component.instantiate()?, 1);
         let saved = Saved { bytes: Arc::clone(snapshot), at: now };
-        let tried = scratch.policy(policy.source_name(), policy).and_then(|known| scratch.restore(known, &saved, now));
+        let tried = scratch
+            .policy(|| Arc::clone(policy.source_name()), policy)
+            .and_then(|known| scratch.restore(known, &saved, now));
         match tried {
             Ok(restored) => Ok(restored.map(|_| ())),
             Err(Taking::FailedAtSnapshot(failure)) => Ok(Err(RestoreError::Failed(failure))),
@@ -136,7 +146,7 @@ impl Slots {
 
     /// Where a breaker sits.
     pub(crate) fn of(&self, cell: &Cell) -> &Slot {
-        &self.slots[cell.slot]
+        &self.slots[usize::from(cell.slot)]
     }
 
     /// One of them, for what any can answer.

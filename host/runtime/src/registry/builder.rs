@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Registry;
 use super::making::Making;
-use crate::breaker::{FailureMode, Home};
+use crate::breaker::{FailureMode, Home, Lendings};
 use crate::clock::{Clock, SystemClock};
 use crate::component::{Bounds, BreakerComponent, RestSettings};
 use crate::components::Binary;
@@ -133,7 +133,9 @@ impl RegistryBuilder {
     }
 
     /// After how many calls a breaker is busy enough for a buffer of some KiB for each core, in which benign outcomes wait to
-    /// be recorded together, where the component has said that no decision can depend on them. Default 16; `u32::MAX`: never.
+    /// be recorded together, where the component has said that no decision can depend on them. Default 16; 65,535 and more:
+    /// never. A keyed family lends [`lent_max`](crate::KeyedSettings::lent_max) at once, to keys that were called so often of
+    /// late.
     pub fn lease_after(mut self, calls: u32) -> Self {
         self.lease_after = calls;
         self
@@ -217,6 +219,7 @@ impl RegistryBuilder {
             snapshot_interval: self.snapshot_interval,
             lease_after: self.lease_after,
             cores: cores(),
+            lendings: Lendings::new(super::BREAKERS_MAX),
         };
         Ok(Registry::from_parts(engine, home, making, self.salt.unwrap_or_else(own_salt)))
     }

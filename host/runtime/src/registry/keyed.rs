@@ -3,31 +3,39 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::breaker::{Breaker, Home};
-use crate::component::{Cell, NoPlace};
+use super::retired::{Retired, RetiredKeys};
+use super::shards::{Gone, Shard, Shards};
+use crate::breaker::{Breaker, Home, Kin, Lent};
+use crate::component::{Cell, NoPlace, Who};
 use crate::condition::{Conditions, Held};
 use crate::error::RegistryError;
-use crate::metrics::BreakerMeters;
 use crate::policy::Policy;
-use crate::types::{State, Time};
 
 /// The longest key: keys come from outside, and are kept.
 const KEY_BYTES_MAX: usize = 1024;
-/// How many of the breakers that were not used for longest are looked at for one that may retire. Those that may not, since
-/// somebody holds them or they aren't closed, count as used now, so that the next call looks at others.
-const RETIRE_LOOKS_MAX: usize = 1024;
+/// How often a key that finds no room asks other shards to retire one, where others are quicker to take what is freed.
+const ATTEMPTS_MAX: usize = 4;
+/// How many of those who were lent a buffer are asked for it at a time, where another key wants one.
+const LENT_ASKED: usize = 2;
 
 /// How a keyed family is bounded.
 pub struct KeyedSettings {
     /// Breakers at work at most. Default 10,000. A family's instances of the component must have room for as many with full
     /// windows, or there is no family: how many instances that are follows the machine's cores unless
     /// [`component_instances`](crate::RegistryBuilder::component_instances) says it, so say it where a family must fit on
-    /// every machine alike. When a further one is wanted, the closed one that wasn't used for longest retires; one that isn't
-    /// closed, or that somebody holds, never does. If none can, the overflow breaker serves.
+    /// every machine alike. When a further one is wanted, a closed one that wasn't called for long retires: of 16 that may, the
+    /// one that was called first, since an exact order would cost each call two more looks at memory. One that isn't closed,
+    /// or that somebody holds, never retires. If none can, the overflow breaker serves.
+    ///
+    /// An idle breaker takes some 400 bytes with windows of 20, its key among them where that has up to 15 bytes; a longer key
+    /// takes its length and 16 to 32 bytes more. One that has recorded 256 calls, or has tripped, has a snapshot besides.
     pub live_max: usize,
+    /// Buffers that busy keys are lent at once, some KiB each for each core; see
+    /// [`lease_after`](crate::RegistryBuilder::lease_after). Default 1,024. One that its key doesn't use is lent to another that
+    /// asks; a key that gets none is served as well, with a call of the component for each outcome.
+    pub lent_max: usize,
     /// Snapshots of retired ones that are kept. Default 100,000, some 100 bytes each for small windows. Beyond, the one that
     /// wasn't used for longest is forgotten: its key starts afresh.
     pub retired_max: usize,
@@ -40,7 +48,7 @@ pub struct KeyedSettings {
 
 impl Default for KeyedSettings {
     fn default() -> Self {
-        Self { live_max: 10_000, retired_max: 100_000, retired_bytes_max: 64 << 20, conditions: None }
+        Self { live_max: 10_000, lent_max: 1024, retired_max: 100_000, retired_bytes_max: 64 << 20, conditions: None }
     }
 }
 
@@ -62,6 +70,7 @@ impl fmt::Debug for KeyedSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedSettings")
             .field("live_max", &self.live_max)
+            .field("lent_max", &self.lent_max)
             .field("retired_max", &self.retired_max)
             .field("retired_bytes_max", &self.retired_bytes_max)
             .finish_non_exhaustive()
@@ -69,34 +78,20 @@ impl fmt::Debug for KeyedSettings {
 }
 
 /// A family of breakers: one policy, a breaker per key. Cheap to clone.
+///
+/// Its keys lie in shards with a lock each, so that threads with different keys seldom meet, and each shard's breakers sit in
+/// one instance of the component as long as there is room.
 #[derive(Clone)]
 pub struct Keyed(Arc<Inner>);
 
 struct Inner {
-    home: Arc<Home>,
+    kin: Arc<Kin>,
     name: Arc<str>,
-    policy: Policy,
-    salt: u64,
-    meters: Arc<BreakerMeters>,
     settings: KeyedSettings,
     overflow: Breaker,
-    keys: Mutex<Keys>,
-}
-
-struct Keys {
-    live: LruCache<Arc<str>, Breaker>,
-    retired: LruCache<Arc<str>, Retired>,
-    /// What the keys and snapshots of `retired` have.
-    retired_bytes: usize,
-}
-
-/// What is left of a breaker that retired.
-struct Retired {
-    snapshot: Arc<[u8]>,
-    at: Time,
-    /// The host's own conditions are not in the snapshot.
-    conditions: Held,
-    trip_count: u64,
+    shards: Shards,
+    /// Locked after a shard, never before.
+    retired: Mutex<RetiredKeys>,
 }
 
 impl Keyed {
@@ -109,12 +104,18 @@ impl Keyed {
         salt: u64,
     ) -> Result<Self, NoPlace> {
         let name: Arc<str> = name.into();
-        let cell = home.slots.place(Arc::clone(&name), policy.clone(), salt, None)?;
         let meters = home.metrics.keyed(&name);
-        let overflow = Breaker::new(home, cell, conditions, Arc::clone(&meters));
-        let keys = Keys { live: LruCache::unbounded(), retired: LruCache::unbounded(), retired_bytes: 0 };
-        let (home, policy, keys) = (Arc::clone(home), policy.clone(), Mutex::new(keys));
-        Ok(Self(Arc::new(Inner { home, name, policy, salt, meters, settings, overflow, keys })))
+        let kin = |family| {
+            let (policy, home, meters) = (policy.clone(), Arc::clone(home), Arc::clone(&meters));
+            Arc::new(Kin { home, who: Who { policy, family, salt }, meters })
+        };
+        let own = kin(None);
+        let cell = home.slots.place(&own.who, None, None)?;
+        let overflow = Breaker::new(&own, (&*name).into(), cell, conditions);
+        let (slots, lease_after) = (home.slots.count(), home.lease_after);
+        let shards = Shards::new(settings.live_max.max(1), slots, lease_after, settings.lent_max);
+        let (kin, retired) = (kin(Some(Arc::clone(&name))), Mutex::default());
+        Ok(Self(Arc::new(Inner { kin, name, settings, overflow, shards, retired })))
     }
 
     /// The family's name.
@@ -132,13 +133,13 @@ impl Keyed {
     /// Breakers at work, the overflow breaker not among them.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.0.keys.lock().live.len()
+        self.0.shards.live()
     }
 
     /// Breakers that retired and are remembered.
     #[must_use]
     pub fn retired(&self) -> usize {
-        self.0.keys.lock().retired.len()
+        self.0.retired.lock().len()
     }
 
     /// The breaker of this key: the one at work, one that is brought back, or a new one. Whoever holds it keeps it from
@@ -152,116 +153,133 @@ impl Keyed {
             let (family, bytes) = (Arc::clone(&self.0.name), key.len());
             return Err(RegistryError::KeyTooLong { family, bytes, max: KEY_BYTES_MAX });
         }
-        let mut made = None;
+        let hash = self.0.shards.hash(key);
+        let found = self.0.shards.get(hash, key);
+        if self.0.kin.home.lendings.take_wanted() {
+            self.take_buffers_back();
+        }
+        found.map_or_else(|| self.bring(hash, key), Ok)
+    }
+
+    /// The breaker of a key that isn't at work.
+    #[cold]
+    fn bring(&self, hash: u64, key: &str) -> Result<Breaker, RegistryError> {
+        let Inner { kin, settings, shards, .. } = &*self.0;
+        let (mut made, mut attempts) = (None, 0);
         loop {
-            // Dropped after the lock, since conditions are the host's own code.
+            // Dropped after the locks, since conditions are the host's own code.
             let mut gone = Vec::new();
-            let mut keys = self.0.keys.lock();
-            if let Some(breaker) = keys.live.get(key) {
-                return Ok(breaker.clone());
-            }
-            let new = !keys.retired.contains(key);
-            if new && made.is_none() && self.0.settings.conditions.is_some() {
-                drop(keys);
-                made = Some(self.0.settings.make_conditions(&self.0.name, Some(key), &self.0.policy)?);
-                continue;
+            let mut shard = shards.of(hash).lock();
+            if let Some(breaker) = shard.get(hash, key) {
+                return Ok(breaker);
             }
             // Taken out first, since the one that retires for it may push it out.
-            let retired = keys.take_retired(key);
-            if keys.live.len() >= self.0.settings.live_max.max(1) && !self.retire_one(&mut keys, &mut gone) {
-                if let Some(retired) = retired {
-                    keys.put_retired(key.into(), retired, &self.0.settings, &mut gone);
-                }
-                return Ok(self.0.overflow.clone());
+            let retired = self.0.retired.lock().take(key);
+            if retired.is_none() && made.is_none() {
+                drop(shard);
+                made = Some(settings.make_conditions(&self.0.name, Some(key), &kin.who.policy)?);
+                continue;
             }
-            let saved = retired.as_ref().map(|retired| (Arc::clone(&retired.snapshot), retired.at));
-            let name: Arc<str> = format!("{}/{key}", self.0.name).into();
-            let Ok(cell) = self.0.home.slots.place(name, self.0.policy.clone(), self.0.salt, saved) else {
-                // There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
+            let has_room = shards.count_in(settings.live_max) || self.retire_one(&mut shard, &mut gone);
+            // There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
+            let placed = has_room.then(|| self.place(hash, retired.as_ref())).flatten();
+            let Some(cell) = placed else {
                 if let Some(retired) = retired {
-                    keys.put_retired(key.into(), retired, &self.0.settings, &mut gone);
+                    self.0.retired.lock().put(key.into(), retired, settings, &mut gone);
+                }
+                drop(shard);
+                if has_room {
+                    shards.count_out();
+                } else if attempts < ATTEMPTS_MAX && self.retire_elsewhere(hash) {
+                    attempts += 1;
+                    continue;
                 }
                 return Ok(self.0.overflow.clone());
             };
-            let breaker = match (retired, made.take()) {
-                (Some(retired), _) => self.make(cell, retired.conditions, retired.trip_count),
-                (None, Some(conditions)) => self.make(cell, conditions, 0),
-                (None, None) => self.make(cell, Held::new(&self.0.name, &self.0.policy, Conditions::new())?, 0),
+            let breaker = match retired {
+                Some(Retired { at, conditions, trip_count, .. }) => {
+                    let breaker = Breaker::new(kin, key.into(), cell, conditions);
+                    breaker.comes_from(at, trip_count);
+                    breaker
+                }
+                // It has just been made.
+                None => Breaker::new(kin, key.into(), cell, made.take().unwrap_or(Held::empty())),
             };
-            keys.live.put(key.into(), breaker.clone());
+            shard.put(hash, breaker.clone(), |key| shards.hash(key));
             return Ok(breaker);
         }
     }
 
-    fn make(&self, cell: Cell, conditions: Held, trip_count: u64) -> Breaker {
-        let breaker = Breaker::new(&self.0.home, cell, conditions, Arc::clone(&self.0.meters));
-        breaker.0.note(State::Closed, trip_count);
-        breaker
+    fn place(&self, hash: u64, retired: Option<&Retired>) -> Option<Cell> {
+        let saved = retired.map(|retired| (Arc::clone(&retired.snapshot), retired.at));
+        let Inner { kin, shards, .. } = &*self.0;
+        kin.home.slots.place(&kin.who, shards.slot_of(hash), saved).ok()
     }
 
-    /// Every key at work with its breaker, the last used first.
+    /// Every key at work with its breaker, the last called first.
     #[must_use]
     pub fn list(&self) -> Vec<(Arc<str>, Breaker)> {
-        self.0.keys.lock().live.iter().map(|(key, breaker)| (Arc::clone(key), breaker.clone())).collect()
+        let mut all: Vec<Breaker> = Vec::new();
+        for shard in self.0.shards.all() {
+            all.extend(shard.lock().iter().cloned());
+        }
+        all.sort_by_cached_key(|breaker| std::cmp::Reverse(breaker.latest()));
+        all.into_iter().map(|breaker| (breaker.0.key.as_str().into(), breaker)).collect()
     }
 
     /// Hands the component what it doesn't know of yet.
     pub(super) fn catch_up(&self) {
         self.0.overflow.catch_up();
-        for (_, breaker) in self.list() {
-            breaker.catch_up();
+        for shard in self.0.shards.all() {
+            let waiting: Vec<Breaker> = shard.lock().iter().filter(|breaker| breaker.is_waiting()).cloned().collect();
+            waiting.iter().for_each(Breaker::catch_up);
         }
     }
 
-    /// Retires the closed breaker that wasn't used for longest and that nobody holds. Whether there was one.
-    fn retire_one(&self, keys: &mut Keys, gone: &mut Vec<Gone>) -> bool {
-        for _ in 0..RETIRE_LOOKS_MAX.min(keys.live.len()) {
-            let Some((key, breaker)) = keys.live.peek_lru() else { return false };
-            let key = Arc::clone(key);
-            // Under the family's lock nobody can get hold of it, and nobody else has it.
-            let free = Arc::strong_count(&breaker.0) == 1 && breaker.state() == State::Closed;
-            let snapshot = if free { breaker.retire() } else { None };
-            match snapshot {
-                Some((snapshot, at, trip_count)) => {
-                    if let Some(breaker) = keys.live.pop(&key) {
-                        // At once: the one that is made instead of it needs the room.
-                        breaker.leave();
-                        let conditions = breaker.take_conditions();
-                        let retired = Retired { snapshot, at, conditions, trip_count };
-                        keys.put_retired(key, retired, &self.0.settings, gone);
-                        gone.push(Gone::Breaker(breaker));
-                    }
-                    return true;
-                }
-                None => keys.live.promote(&key),
-            };
-        }
-        false
-    }
-}
-
-/// What left the family, to be dropped when its lock is free.
-#[allow(dead_code, reason = "held to be dropped")]
-enum Gone {
-    Breaker(Breaker),
-    Retired(Retired),
-}
-
-impl Keys {
-    fn take_retired(&mut self, key: &str) -> Option<Retired> {
-        let retired = self.retired.pop(key)?;
-        self.retired_bytes -= key.len() + retired.snapshot.len();
-        Some(retired)
+    /// Retires a closed breaker of a shard that wasn't called for long and that nobody holds. Whether there was one.
+    fn retire_one(&self, shard: &mut Shard, gone: &mut Vec<Gone>) -> bool {
+        let Some((key, snapshot, at, trip_count, breaker)) = shard.retire_one() else { return false };
+        let conditions = breaker.take_conditions();
+        let retired = Retired { snapshot, at, conditions, trip_count };
+        self.0.retired.lock().put(key, retired, &self.0.settings, gone);
+        gone.push(Gone::Breaker(breaker));
+        true
     }
 
-    /// Remembers one that retired, and forgets those for which there is no room any more.
-    fn put_retired(&mut self, key: Arc<str>, retired: Retired, settings: &KeyedSettings, gone: &mut Vec<Gone>) {
-        self.retired_bytes += key.len() + retired.snapshot.len();
-        self.retired.put(key, retired);
-        while self.retired.len() > settings.retired_max || self.retired_bytes > settings.retired_bytes_max {
-            let Some((key, forgotten)) = self.retired.pop_lru() else { return };
-            self.retired_bytes -= key.len() + forgotten.snapshot.len();
-            gone.push(Gone::Retired(forgotten));
+    /// Retires a breaker of another shard than this key's. Whether there was one.
+    fn retire_elsewhere(&self, hash: u64) -> bool {
+        let Inner { shards, .. } = &*self.0;
+        shards.others(hash).any(|shard| {
+            let mut gone = Vec::new();
+            let mut shard = shard.lock();
+            let retired = self.retire_one(&mut shard, &mut gone);
+            drop(shard);
+            if retired {
+                shards.count_out();
+            }
+            retired
+        })
+    }
+
+    /// Takes buffers back from keys that don't use them, since another wants one.
+    #[cold]
+    fn take_buffers_back(&self) {
+        let lendings = &self.0.kin.home.lendings;
+        for _ in 0..LENT_ASKED {
+            let Some(Lent { key, seen }) = lendings.next_to_ask() else { return };
+            let hash = self.0.shards.hash(&key);
+            let mut shard = self.0.shards.of(hash).lock();
+            // Who isn't there any more has given it back.
+            let Some(breaker) = shard.get_mut(hash, &key) else { continue };
+            let latest = breaker.latest();
+            let used = latest > seen;
+            if !used {
+                breaker.catch_up();
+            }
+            match triomphe::Arc::get_mut(&mut breaker.0).filter(|_| !used) {
+                Some(shared) => shared.take_back(),
+                None => lendings.ask_later(Lent { key, seen: latest }),
+            }
         }
     }
 }

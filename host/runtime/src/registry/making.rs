@@ -23,8 +23,8 @@ impl Making {
     }
 
     /// A keyed family's home, with instances of its own.
-    pub(super) fn family_home(&mut self, home: &Home) -> Arc<Home> {
-        let family = Arc::new(home.with_slots(self.slots(&home.clock, &home.metrics)));
+    pub(super) fn family_home(&mut self, home: &Home, lent_max: usize) -> Arc<Home> {
+        let family = Arc::new(home.of_family(self.slots(&home.clock, &home.metrics), lent_max));
         self.families.retain(|family| family.strong_count() > 0);
         self.families.push(Arc::downgrade(&family));
         family

@@ -4,6 +4,8 @@ mod builder;
 mod keyed;
 mod making;
 mod replacing;
+mod retired;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +20,8 @@ pub use keyed::{Keyed, KeyedSettings};
 use making::{Making, no_room};
 pub use replacing::{ReplaceError, ReplaceReport};
 
-use crate::breaker::{Breaker, Home};
-use crate::component::{Cell, snapshot_bytes_max};
+use crate::breaker::{Breaker, Home, Kin};
+use crate::component::{Cell, Who, snapshot_bytes_max};
 use crate::condition::{Conditions, Held};
 use crate::engine::Engine;
 use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError, RestoreError};
@@ -127,8 +129,9 @@ impl Registry {
             }
             Some(Entry::Keyed(_)) => Err(RegistryError::NameTaken(name)),
             None => {
-                let cell = self.place(&breakers, &name, policy, None)?;
-                Ok(self.insert(&mut breakers, cell, conditions))
+                let who = self.who(policy);
+                let cell = self.place(&breakers, &name, &who, None)?;
+                Ok(self.insert(&mut breakers, name, who, cell, conditions))
             }
         }
     }
@@ -176,22 +179,23 @@ impl Registry {
         let conditions = Held::new(&name, policy, conditions)?;
         let snapshot: Arc<[u8]> = snapshot.into();
         let slots = &self.0.home.slots;
-        let mut cell = self.place(&self.0.breakers.lock(), &name, policy, Some((Arc::clone(&snapshot), now - away)))?;
+        let who = self.who(policy);
+        let mut cell = self.place(&self.0.breakers.lock(), &name, &who, Some((Arc::clone(&snapshot), now - away)))?;
         let tried = match slots.try_restore(policy, &snapshot, now) {
             Ok(restored) => restored.map_err(not_restored),
             Err(failure) => Err(failure.into()),
         };
         if let Err(error) = tried {
-            slots.unseat(&mut cell);
+            slots.unseat(&mut cell, &who);
             return Err(error);
         }
         let breaker = {
             let mut breakers = self.0.breakers.lock();
             if breakers.contains_key(&name) {
-                slots.unseat(&mut cell);
+                slots.unseat(&mut cell, &who);
                 return Err(RegistryError::NameTaken(name));
             }
-            self.insert(&mut breakers, cell, conditions)
+            self.insert(&mut breakers, name, who, cell, conditions)
         };
         // Without the lock, since a callback may want it.
         match breaker.0.learn(now) {
@@ -208,23 +212,35 @@ impl Registry {
         &self,
         breakers: &BTreeMap<Arc<str>, Entry>,
         name: &Arc<str>,
-        policy: &Policy,
+        who: &Who,
         saved: Option<(Arc<[u8]>, Time)>,
     ) -> Result<Cell, RegistryError> {
         if breakers.len() >= BREAKERS_MAX {
             return Err(RegistryError::TooMany { name: Arc::clone(name), max: BREAKERS_MAX });
         }
-        let placed = self.0.home.slots.place(Arc::clone(name), policy.clone(), self.0.salt, saved);
+        let placed = self.0.home.slots.place(who, None, saved);
         placed.map_err(|no_place| {
             let named = breakers.values().filter(|entry| matches!(entry, Entry::Breaker(_))).count();
             no_room(name, named + 1, no_place)
         })
     }
 
+    fn who(&self, policy: &Policy) -> Who {
+        Who { policy: policy.clone(), family: None, salt: self.0.salt }
+    }
+
     /// Makes a breaker of a name that is free.
-    fn insert(&self, breakers: &mut BTreeMap<Arc<str>, Entry>, cell: Cell, conditions: Held) -> Breaker {
-        let name = Arc::clone(&cell.name);
-        let breaker = Breaker::new(&self.0.home, cell, conditions, self.0.home.metrics.named(&name));
+    fn insert(
+        &self,
+        breakers: &mut BTreeMap<Arc<str>, Entry>,
+        name: Arc<str>,
+        who: Who,
+        cell: Cell,
+        conditions: Held,
+    ) -> Breaker {
+        let home = Arc::clone(&self.0.home);
+        let kin = Arc::new(Kin { meters: home.metrics.named(&name), home, who });
+        let breaker = Breaker::new(&kin, (&*name).into(), cell, conditions);
         breakers.insert(name, Entry::Breaker(breaker.clone()));
         breaker
     }
@@ -246,7 +262,7 @@ impl Registry {
         }
         // Made without the lock, since conditions are the host's own code.
         let conditions = settings.make_conditions(name, None, policy)?;
-        let home = self.0.making.lock().family_home(&self.0.home);
+        let home = self.0.making.lock().family_home(&self.0.home, settings.lent_max);
         // Those at work, and the overflow breaker.
         let count = settings.live_max.max(1).saturating_add(1);
         let no_room = |no_place| no_room(&name.into(), count, no_place);

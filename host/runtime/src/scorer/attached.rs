@@ -240,7 +240,7 @@ fn tell(breaker: &Breaker, scorer: &Scorer, outcome: &ScoreOutcome) {
         let home = &breaker.0.home;
         breaker.0.meters.scorer_failed(scorer.name(), failure);
         let event = Event::ScorerFailed {
-            breaker: Arc::clone(&breaker.0.name),
+            breaker: Arc::clone(breaker.name()),
             scorer: Arc::clone(scorer.name()),
             failure: failure.clone(),
         };
