@@ -75,7 +75,7 @@ fn kind(kind: core_::OutcomeKind) -> wit::OutcomeKind {
     }
 }
 
-pub(crate) fn outcome(outcome: &wit::Outcome) -> core_::Outcome<'_> {
+pub(crate) fn outcome(outcome: wit::Outcome, verdicts: &[Option<String>]) -> core_::Outcome<'_> {
     core_::Outcome {
         kind: kind_to_core(outcome.kind),
         latency: outcome.latency,
@@ -85,7 +85,7 @@ pub(crate) fn outcome(outcome: &wit::Outcome) -> core_::Outcome<'_> {
             wit::Signal::Pending => core_::Signal::Pending,
         },
         retry_after: outcome.retry_after,
-        verdicts: &outcome.verdicts,
+        verdicts,
     }
 }
 

@@ -1,10 +1,10 @@
-//! Leases across the border: terms out, columns in.
+//! Leases across the border: terms out, batches in.
 
 use crate::bindings::exports::softfuse::breaker::breaker as wit;
 use crate::convert;
 use alloc::vec::Vec;
 use softfuse_core as core_;
-use softfuse_core::{Entry, Score};
+use softfuse_core::{Breaker, LeasedBatch, LeasedError, Permit, Score};
 
 pub(crate) fn lease(lease: core_::Lease<'_>) -> wit::Lease {
     match lease {
@@ -20,59 +20,43 @@ pub(crate) fn lease(lease: core_::Lease<'_>) -> wit::Lease {
             latency_max: terms.latency_max,
             missing_score: terms.missing_score.map(Score::units),
             score_sums_min: terms.score_sums_min,
+            scores_roll: terms.scores_roll,
+            scores_last: terms.scores_last,
+            details: details(terms.details),
         }),
     }
 }
 
-pub(crate) fn settlement(settled: core_::LeasedSettlement, next: Option<core_::Lease<'_>>) -> wit::LeasedSettlement {
-    let events: Vec<wit::Event> = settled.events.into_iter().map(convert::event).collect();
-    wit::LeasedSettlement { stale: settled.stale, events, lease: next.map(lease) }
+fn details(asked: core_::Details) -> wit::Details {
+    let mut details = wit::Details::empty();
+    details.set(wit::Details::SETTLED_AT, asked.settled_at);
+    details.set(wit::Details::LATENCY, asked.latency);
+    details
 }
 
-/// A batch as it crosses: a list for each column costs a quarter of what a list of records does.
-pub(crate) struct Columns<'a> {
-    pub(crate) marks: &'a [u8],
-    pub(crate) settled_at: &'a [u64],
-    pub(crate) latencies: &'a [u64],
-    pub(crate) scores: &'a [i64],
+fn settlement(settled: core_::LeasedSettlement, next: Option<core_::Lease<'_>>) -> wit::LeasedSettlement {
+    wit::LeasedSettlement { stale: settled.stale, event: settled.event.map(convert::event), lease: next.map(lease) }
 }
 
-/// A late score.
-const LATE: u8 = 1;
-/// It has a score.
-const SCORED: u8 = 2;
-/// A success whose score is owed.
-const PENDING: u8 = 4;
+/// Records a batch, and grants the next lease where that is wanted.
+pub(crate) fn record(
+    breaker: &mut Breaker,
+    permit: wit::Permit,
+    batch: LeasedBatch<'_>,
+    now: wit::Nanos,
+    renew: bool,
+) -> Result<wit::LeasedSettlement, wit::LeasedError> {
+    let settled = breaker.record_leased(Permit::from_bits(permit), batch, now).map_err(|error| match error {
+        LeasedError::UnknownPermit => wit::LeasedError::UnknownPermit,
+        LeasedError::UnequalColumns => wit::LeasedError::UnequalColumns,
+    })?;
+    Ok(settlement(settled, renew.then(|| breaker.grant_lease(now))))
+}
 
-impl Columns<'_> {
-    pub(crate) fn check(&self) -> Result<(), wit::LeasedError> {
-        let len = self.marks.len();
-        if [self.settled_at.len(), self.latencies.len(), self.scores.len()] != [len; 3] {
-            return Err(wit::LeasedError::UnequalColumns);
-        }
-        for (index, (marks, score)) in self.marks.iter().zip(self.scores).enumerate() {
-            // A list that fits into linear memory has fewer than 2^32 entries.
-            if *marks & !(LATE | SCORED | PENDING) != 0 {
-                return Err(wit::LeasedError::InvalidMarks(index as u32));
-            }
-            if *marks & SCORED != 0 && Score::from_units(*score).is_none() {
-                return Err(wit::LeasedError::InvalidScore(index as u32));
-            }
-        }
-        Ok(())
-    }
-
-    /// The entries of columns that were checked.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
-        let columns = self.marks.iter().zip(self.settled_at).zip(self.latencies).zip(self.scores);
-        columns.map(|(((marks, settled_at), latency), score)| {
-            let score = if *marks & SCORED != 0 { Score::from_units(*score) } else { None };
-            let entry = if *marks & LATE != 0 {
-                Entry::Late(score)
-            } else {
-                Entry::Success { latency: *latency, score, pending: *marks & PENDING != 0 }
-            };
-            (*settled_at, entry)
-        })
-    }
+/// Scores as they cross: in units of 10^-9.
+pub(crate) fn scores(units: Vec<wit::QuantisedScore>) -> Result<Vec<Score>, wit::LeasedError> {
+    // A list that fits into linear memory has fewer than 2^32 entries.
+    let score =
+        |(index, units): (usize, i64)| Score::from_units(units).ok_or(wit::LeasedError::InvalidScore(index as u32));
+    units.into_iter().enumerate().map(score).collect()
 }

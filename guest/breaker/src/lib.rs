@@ -25,7 +25,7 @@ use bindings::exports::softfuse::breaker::breaker as wit;
 use breakers::Breakers;
 use core::cell::RefCell;
 use slab::Slab;
-use softfuse_core::{Breaker, Permit, Policy};
+use softfuse_core::{Breaker, LeasedBatch, Permit, Policy};
 
 /// Most policies at once.
 const POLICIES_MAX: u32 = 1 << 20;
@@ -60,6 +60,21 @@ fn with<R>(breaker: wit::BreakerId, act: impl FnOnce(&mut Breaker) -> R) -> Opti
 
 fn policy(id: wit::PolicyId) -> Option<Arc<Policy>> {
     INSTANCE.policies.borrow().get(id as usize).cloned()
+}
+
+fn record(
+    breaker: wit::BreakerId,
+    permit: wit::Permit,
+    outcome: wit::Outcome,
+    verdicts: &[Option<String>],
+    now: wit::Nanos,
+) -> Result<wit::Settlement, wit::RecordError> {
+    let outcome = convert::outcome(outcome, verdicts);
+    with(breaker, |breaker| {
+        let settled = breaker.record_outcome(Permit::from_bits(permit), &outcome, now);
+        settled.map(convert::settlement).map_err(convert::record_error)
+    })
+    .unwrap_or(Err(wit::RecordError::UnknownBreaker))
 }
 
 impl wit::Guest for Component {
@@ -109,12 +124,17 @@ impl wit::Guest for Component {
         outcome: wit::Outcome,
         now: wit::Nanos,
     ) -> Result<wit::Settlement, wit::RecordError> {
-        let outcome_core = convert::outcome(&outcome);
-        with(breaker, |breaker| {
-            let settled = breaker.record_outcome(Permit::from_bits(permit), &outcome_core, now);
-            settled.map(convert::settlement).map_err(convert::record_error)
-        })
-        .unwrap_or(Err(wit::RecordError::UnknownBreaker))
+        record(breaker, permit, outcome, &[], now)
+    }
+
+    fn record_judged_outcome(
+        breaker: wit::BreakerId,
+        permit: wit::Permit,
+        outcome: wit::Outcome,
+        verdicts: Vec<Option<String>>,
+        now: wit::Nanos,
+    ) -> Result<wit::Settlement, wit::RecordError> {
+        record(breaker, permit, outcome, &verdicts, now)
     }
 
     fn report_quality(
@@ -183,7 +203,20 @@ impl wit::Guest for Component {
     fn record_leased(
         breaker: wit::BreakerId,
         permit: wit::Permit,
-        marks: Vec<u8>,
+        successes: u32,
+        refused: u64,
+        now: wit::Nanos,
+        renew: bool,
+    ) -> Result<wit::LeasedSettlement, wit::LeasedError> {
+        let batch = LeasedBatch { successes, refused, ..LeasedBatch::default() };
+        with(breaker, |breaker| leased::record(breaker, permit, batch, now, renew))
+            .unwrap_or(Err(wit::LeasedError::UnknownBreaker))
+    }
+
+    fn record_leased_details(
+        breaker: wit::BreakerId,
+        permit: wit::Permit,
+        successes: u32,
         settled_at: Vec<wit::Nanos>,
         latencies: Vec<wit::Nanos>,
         scores: Vec<wit::QuantisedScore>,
@@ -191,15 +224,10 @@ impl wit::Guest for Component {
         now: wit::Nanos,
         renew: bool,
     ) -> Result<wit::LeasedSettlement, wit::LeasedError> {
-        let columns =
-            leased::Columns { marks: &marks, settled_at: &settled_at, latencies: &latencies, scores: &scores };
-        columns.check()?;
-        with(breaker, |breaker| {
-            let settled = breaker.record_leased(Permit::from_bits(permit), columns.entries(), refused, now);
-            let settled = settled.map_err(|_| wit::LeasedError::UnknownPermit)?;
-            Ok(leased::settlement(settled, renew.then(|| breaker.grant_lease(now))))
-        })
-        .unwrap_or(Err(wit::LeasedError::UnknownBreaker))
+        let scores = leased::scores(scores)?;
+        let batch = LeasedBatch { successes, settled_at: &settled_at, latencies: &latencies, scores: &scores, refused };
+        with(breaker, |breaker| leased::record(breaker, permit, batch, now, renew))
+            .unwrap_or(Err(wit::LeasedError::UnknownBreaker))
     }
 }
 

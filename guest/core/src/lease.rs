@@ -11,8 +11,21 @@ use crate::time::{Instant, Nanos};
 use crate::window::{Extent, Samples, Window};
 use alloc::vec::Vec;
 
-/// Most outcomes that may wait under one lease.
-pub const LEASE_OUTCOMES_MAX: u32 = 256;
+/// Most outcomes that may wait under one lease, where nothing is asked of them but how many there are.
+pub const LEASE_OUTCOMES_MAX: u32 = 1 << 16;
+/// The same, where each one's details must be kept, or all scores.
+pub const LEASE_KEPT_MAX: u32 = 256;
+/// The longest table of bounds on sums of scores, and the most scores that are asked for where only the last matter.
+pub const LEASE_SCORES_MAX: u32 = 256;
+
+/// What is to be handed in of each success that is recorded late, beside that it was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// When it was settled.
+    pub settled_at: bool,
+    /// How long it took.
+    pub latency: bool,
+}
 
 /// Under which terms calls may be admitted unasked, and benign outcomes recorded late.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +38,33 @@ pub struct AdmitTerms {
     pub latency_max: Option<Nanos>,
     /// What a success without a score counts as.
     pub missing_score: Option<Score>,
-    /// After k scores, their sum must be at least `score_sums_min[k - 1]`, in units of 10^-9, and there may be no more of
-    /// them than this is long. None where any score is benign.
+    /// After k scores, their sum must be at least `score_sums_min[k - 1]`, in units of 10^-9. None where any score is benign.
     pub score_sums_min: Option<Vec<i64>>,
+    /// Whether more scores than that may come: the sum of the last so many must then be at least the last bound.
+    pub scores_roll: bool,
+    /// How many scores are to be handed in: the last so many, or all if there are fewer.
+    pub scores_last: u32,
+    /// What is to be handed in of each success.
+    pub details: Details,
 }
 
 impl AdmitTerms {
     /// Terms that ask for nothing.
     pub(crate) fn free(missing_score: Option<Score>) -> Self {
-        Self { outcomes_max: LEASE_OUTCOMES_MAX, until: None, latency_max: None, missing_score, score_sums_min: None }
+        Self {
+            outcomes_max: LEASE_OUTCOMES_MAX,
+            until: None,
+            latency_max: None,
+            missing_score,
+            score_sums_min: None,
+            scores_roll: false,
+            scores_last: 0,
+            details: Details::default(),
+        }
     }
 
     /// Terms under which calls are admitted unasked, and nothing is recorded late.
-    pub(crate) fn admit_only(missing_score: Option<Score>) -> Self {
+    pub fn admit_only(missing_score: Option<Score>) -> Self {
         Self { outcomes_max: 0, ..Self::free(missing_score) }
     }
 
@@ -46,18 +73,23 @@ impl AdmitTerms {
         self.outcomes_max = self.outcomes_max.min(other.outcomes_max);
         self.until = least(self.until, other.until);
         self.latency_max = least(self.latency_max, other.latency_max);
-        self.score_sums_min = match (self.score_sums_min, other.score_sums_min) {
-            // As many as the shorter has, each the stricter of the two.
-            (Some(sums), Some(others)) => Some(sums.into_iter().zip(others).map(|(a, b)| a.max(b)).collect()),
-            (sums, others) => sums.or(others),
+        (self.score_sums_min, self.scores_roll) = match (self.score_sums_min, other.score_sums_min) {
+            (Some(sums), Some(others)) => {
+                // Windows of one length roll as one. Otherwise there are as many as the shorter table has.
+                let roll = self.scores_roll && other.scores_roll && sums.len() == others.len();
+                (Some(sums.into_iter().zip(others).map(|(a, b)| a.max(b)).collect()), roll)
+            }
+            (Some(sums), None) => (Some(sums), self.scores_roll),
+            (None, others) => (others, other.scores_roll),
         };
         self
     }
 
     /// How long such a lease is likely to last, in outcomes: a bound on scores ends it sooner than a plain count.
     fn expected_outcomes(&self) -> (u32, bool, bool) {
-        // At most LEASE_OUTCOMES_MAX.
-        let scored = self.score_sums_min.as_ref().map_or(u32::MAX, |sums| sums.len() as u32);
+        // At most LEASE_SCORES_MAX.
+        let scored = self.score_sums_min.as_ref().filter(|_| !self.scores_roll);
+        let scored = scored.map_or(u32::MAX, |sums| sums.len() as u32);
         (self.outcomes_max.min(scored), self.latency_max.is_none(), self.score_sums_min.is_none())
     }
 }
@@ -74,7 +106,10 @@ pub(crate) fn terms(policy: &Policy, tree: &Tree, failures: Option<u32>, now: In
     if !policy.host_conditions.is_empty() {
         return None;
     }
-    Granting { policy, tree, failures, now }.node(&policy.tree).filter(|terms| terms.outcomes_max > 0)
+    let granting = Granting { policy, tree, failures, now };
+    let mut terms = granting.node(&policy.tree)?;
+    granting.ask(&mut terms)?;
+    (terms.outcomes_max > 0).then_some(terms)
 }
 
 struct Granting<'a> {
@@ -118,7 +153,6 @@ impl Granting<'_> {
         };
         let window = leaf.condition.window()?;
         let mut terms = self.free();
-        terms.until = self.slice_end(window, samples)?;
         match leaf.condition {
             // Any latency within the limit keeps it false.
             Condition::LatencyAbove { threshold, .. } => terms.latency_max = Some(threshold),
@@ -131,6 +165,8 @@ impl Granting<'_> {
             }
             Condition::QualityBelow { threshold, .. } => {
                 terms.score_sums_min = Some(score_sums_min(samples, window, threshold));
+                // The last bound is that on a window which holds nothing but new scores.
+                terms.scores_roll = matches!(window.extent, Extent::Count(capacity) if capacity <= LEASE_SCORES_MAX);
             }
             Condition::ConsecutiveFailures { .. } | Condition::Host { .. } => return None,
         }
@@ -142,6 +178,36 @@ impl Granting<'_> {
         let Condition::ConsecutiveFailures { n } = leaf.condition else { return None };
         let tiers = self.policy.adaptive.iter().filter_map(|tier| tier.consecutive_failures);
         Some(tiers.fold(n, u32::min))
+    }
+
+    /// Adds what the conditions must be told of what is recorded late, those too on which the terms don't stand. None where
+    /// one of them can't be told late.
+    fn ask(&self, terms: &mut AdmitTerms) -> Option<()> {
+        terms.details.settled_at = !self.policy.adaptive.is_empty();
+        for (leaf, state) in self.policy.leaves.iter().zip(&self.tree.states) {
+            if let LeafState::Window(samples) = state {
+                terms.until = least(terms.until, self.slice_end(leaf.condition.window()?, samples)?);
+            }
+            match leaf.condition {
+                Condition::QualityBelow { window, .. } => {
+                    terms.scores_last = terms.scores_last.max(match window.extent {
+                        Extent::Count(capacity) => capacity,
+                        Extent::Span { .. } => u32::MAX,
+                    });
+                }
+                Condition::LatencyAbove { .. } => terms.details.latency = true,
+                // What takes no longer than the threshold is a miss, whatever it takes.
+                Condition::SlowCallRateAbove { threshold, .. } => {
+                    terms.details.latency |= terms.latency_max.is_none_or(|most| most > threshold);
+                }
+                Condition::ErrorRateAbove { .. } | Condition::ConsecutiveFailures { .. } | Condition::Host { .. } => {}
+            }
+        }
+        let all = terms.details != Details::default() || terms.scores_last > LEASE_SCORES_MAX;
+        if all {
+            terms.outcomes_max = terms.outcomes_max.min(LEASE_KEPT_MAX);
+        }
+        Some(())
     }
 
     /// A window by time changes by itself when a slice begins: until then, samples only come. `Some(None)` for a window
@@ -192,10 +258,10 @@ where
         _ => (u32::MAX, None),
     };
     let mut leaving = ring.into_iter().flat_map(|ring| ring.iter());
-    let outcomes = capacity.min(LEASE_OUTCOMES_MAX);
-    let mut sums = Vec::with_capacity(outcomes as usize);
+    let scores_max = capacity.min(LEASE_SCORES_MAX);
+    let mut sums = Vec::with_capacity(scores_max as usize);
     let mut due = N::from(0);
-    for scores in 1..=outcomes {
+    for scores in 1..=scores_max {
         due += threshold;
         // `count` is that of the old scores which stay.
         if u64::from(count) + u64::from(scores) > u64::from(capacity) {

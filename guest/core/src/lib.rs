@@ -35,12 +35,12 @@ pub mod time;
 mod window;
 
 pub use breaker::{
-    Admission, Breaker, Effect, Entry, FailureReport, Lease, LeasedSettlement, RecordError, Rejection, RestoreError,
-    Settlement, Standing, Status, TRANSITIONS_MAX, Totals, Transition, TripReport,
+    Admission, Breaker, Effect, FailureReport, Lease, LeasedBatch, LeasedError, LeasedSettlement, RecordError,
+    Rejection, RestoreError, Settlement, Standing, Status, TRANSITIONS_MAX, Totals, Transition, TripReport,
 };
 pub use condition::{Cause, Reading};
 pub use event::{Event, EventReason, MaybeEvent, OperatorState, State, TEXT_BYTES_MAX, TripReason};
-pub use lease::{AdmitTerms, LEASE_OUTCOMES_MAX};
+pub use lease::{AdmitTerms, Details, LEASE_KEPT_MAX, LEASE_OUTCOMES_MAX, LEASE_SCORES_MAX};
 pub use outcome::{Class, Outcome, OutcomeKind, QualityReport, Signal};
 pub use permit::Permit;
 pub use policy::{Policy, Problem};

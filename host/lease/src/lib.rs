@@ -9,39 +9,41 @@
 //! [opens](Lease::open) the lease again with the terms that the component grants then. All others [admit](Lease::admit) and
 //! [keep](Lease::keep).
 //!
-//! **Where outcomes are kept.** Each thread has a stripe: a ring of slots that is filled by counting up one word. That one
-//! step reserves a slot and holds the terms still: a lease that is taken waits for the slots that were reserved, so terms
-//! never change under a thread that looks at them. Outcomes of several stripes are merged by their times.
+//! **Where outcomes are kept.** Of most, nothing is to be known but that there was one more success: each thread counts its
+//! own, in a stripe. Where the component asks for their latencies, or for when they were settled, a stripe has slots for
+//! those, and outcomes of several stripes are merged by their times. Scores have a bound at each of them, in order of arrival, so
+//! those who bring one meet in one ring.
 //!
-//! **How many.** The terms' bound is a pool from which stripes draw a few at a time, so that one busy thread may have it all.
-//! Where scores have a bound, it is on the sum of all scores in order of arrival, so that those who bring a score meet in one
-//! word, which also gives them their order.
+//! **One step.** An outcome is kept by counting up one word, which names the lease and says whether it is over. That step
+//! succeeds only if nothing of the lease has changed since the thread looked at its terms.
+//!
+//! **How many.** The terms' bound is a pool from which counters draw some at a time, so that one busy thread may have it all.
 
 #![forbid(unsafe_code)]
 
 mod batch;
+mod counter;
 mod scores;
 mod stripe;
 mod sync;
 mod terms;
+mod threads;
 
-pub use batch::{Batch, Marks};
+pub use batch::Batch;
+pub use terms::Terms;
 #[cfg(loom)]
-pub use sync::set_thread_number;
-pub use terms::{OUTCOMES_MAX, Terms};
+pub use threads::set_thread_number;
+pub use threads::thread_number;
 
+use batch::Asks;
 use crossbeam_utils::CachePadded;
 use scores::Scores;
-use stripe::{Pinned, Stripe};
+use stripe::Stripe;
 use sync::{AtomicU32, AtomicU64, Ordering};
 use terms::Held;
 
-/// Outcomes that one stripe keeps at most.
-const SLOTS: usize = if cfg!(loom) { 2 } else { 64 };
 /// Stripes at most: beyond, threads share them.
 const STRIPES_MAX: usize = 16;
-/// How many outcomes a stripe draws from the pool at a time, at most.
-const DRAW_MAX: u32 = 16;
 
 /// [`Lease::admission`]: the component must be asked.
 const ASK: u64 = 0;
@@ -76,8 +78,17 @@ pub enum Entry {
         /// Its score comes later.
         pending: bool,
     },
-    /// A score of a call that was settled before; none where none will come.
-    Late(Option<i64>),
+    /// A score of a call that was settled before, in units of 10^-9.
+    Late(i64),
+}
+
+/// What may be asked of a success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Detail {
+    pub(crate) settled_at: u64,
+    pub(crate) latency: u64,
+    /// Its place among its stripe's, where some of them lie among the scores: times may be equal.
+    pub(crate) sequence: u64,
 }
 
 /// A breaker's lease, shared by all threads that use it.
@@ -89,6 +100,7 @@ pub struct Lease {
     refuse_until: AtomicU64,
     /// What the stripes may still draw.
     pool: CachePadded<AtomicU32>,
+    /// The scores of all threads.
     scores: CachePadded<Scores>,
     stripes: Box<[CachePadded<Stripe>]>,
 }
@@ -110,8 +122,8 @@ impl Lease {
             admission: CachePadded::new(AtomicU64::new(ASK)),
             refuse_until: AtomicU64::new(0),
             pool: CachePadded::new(AtomicU32::new(0)),
-            scores: CachePadded::new(Scores::default()),
-            stripes: (0..stripes).map(|_| CachePadded::new(Stripe::new(SLOTS))).collect(),
+            scores: CachePadded::new(Scores::new()),
+            stripes: (0..stripes).map(|_| CachePadded::new(Stripe::new())).collect(),
         };
         (lease, Owner { epoch: 0 })
     }
@@ -139,6 +151,16 @@ impl Lease {
         }
     }
 
+    /// The permit of a call that is admitted; none where the component must be asked, or calls are refused, which isn't
+    /// counted here.
+    #[inline]
+    #[must_use]
+    pub fn admitted(&self, now: u64) -> Option<u64> {
+        let permit = self.admission.load(Ordering::Acquire).checked_sub(ADMIT)?;
+        self.note(now);
+        Some(permit)
+    }
+
     /// Keeps what has happened under a permit, where that is benign: the terms' tag. `None`: record it at once, after what was
     /// kept.
     #[inline]
@@ -146,35 +168,68 @@ impl Lease {
     pub fn keep(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
         let stripe = self.stripe();
         let at = stripe.latest_with(at);
-        let pinned = stripe.pin()?;
-        // From here on until it is filled the terms hold still.
-        let kept = self.held.benign(permit, at, entry).and_then(|score| {
-            let ticket = match self.held.score_sums_min() {
-                Some(sums) => self.scores.add(score, sums, self.held.outcomes_max())?,
-                None => self.has_room(stripe, &pinned).then_some(0)?,
+        loop {
+            let seen = stripe.counter.look()?;
+            let benign = self.held.benign(permit, at, entry)?;
+            let kept = if let Some(score) = benign.score {
+                self.keep_score(stripe, seen.epoch(), score, at, entry)?
+            } else if let Entry::Late(_) = entry {
+                // Nobody looks at scores, so that there is nothing to keep, as long as the terms still stand.
+                stripe.counter.look()?.epoch() == seen.epoch()
+            } else {
+                let has_room = stripe.counter.has_room(seen, &self.pool, self.counters())
+                    && (!benign.details || stripe.has_slot(seen));
+                if !has_room {
+                    return None;
+                }
+                let kept = stripe.counter.reserve(seen);
+                if kept
+                    && benign.details
+                    && let Entry::Success { latency, .. } = entry
+                {
+                    stripe.fill(seen, Detail { settled_at: at, latency, sequence: stripe.next() });
+                }
+                kept
             };
-            Some((ticket, self.held.tag()))
-        });
-        let Some((ticket, tag)) = kept else {
-            pinned.leave_empty();
-            return None;
-        };
-        stripe.note(at);
-        pinned.fill(ticket, at, entry);
-        Some(tag)
+            if kept {
+                stripe.note(at);
+                return Some(benign.tag);
+            }
+        }
     }
 
-    /// Whether the pool has a place for this slot.
+    /// Whether a score was kept; if not, something has changed since it was looked at. `None`: it isn't benign.
     #[inline]
-    fn has_room(&self, stripe: &Stripe, pinned: &Pinned<'_>) -> bool {
-        let share = |left: u32| (left / (2 * self.stripes.len() as u32)).clamp(1, DRAW_MAX);
-        while pinned.index() >= stripe.limit() {
-            let drawn =
-                self.pool.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(share(left)));
-            let Ok(before) = drawn else { return false };
-            stripe.raise_limit(share(before));
+    fn keep_score(&self, stripe: &Stripe, epoch: u64, score: i64, at: u64, entry: Entry) -> Option<bool> {
+        // The terms that were read are those of this lease only if the scores are still open under it.
+        let seen = self.scores.counter.look()?;
+        if seen.epoch() != epoch {
+            return Some(false);
         }
-        true
+        let place = self.scores.place(seen, score, &self.held)?;
+        if !self.scores.counter.has_room(seen, &self.pool, self.counters()) {
+            return None;
+        }
+        let detail = match entry {
+            Entry::Success { latency, .. } => Some(Detail { settled_at: at, latency, sequence: 0 }),
+            Entry::Late(_) => None,
+        };
+        let sequence = || if self.held.wants_details() { stripe.next() } else { 0 };
+        let detail = detail.map(|detail| Detail { sequence: sequence(), ..detail });
+        Some(self.scores.put(place, score, detail))
+    }
+
+    /// Whether a success that wasn't kept may be recorded together with what waits, as the last of it: there is no room for
+    /// it, or its score is not benign any more. Only while nobody else may take or open the lease.
+    #[must_use]
+    pub fn goes_together(&self, _owner: &Owner, permit: u64, at: u64, latency: u64) -> bool {
+        self.held.fits(permit, at, latency)
+    }
+
+    /// How many counters draw from the pool.
+    #[inline]
+    fn counters(&self) -> usize {
+        self.stripes.len() + 1
     }
 
     /// The latest time that any thread has come with.
@@ -194,30 +249,56 @@ impl Lease {
     /// with. Calls are admitted or refused as before.
     pub fn take(&self, _owner: &mut Owner, batch: &mut Batch) {
         batch.clear();
-        let by_ticket = self.held.score_sums_min().is_some();
+        let (details, scores_last) = (self.held.wants_details(), self.held.scores_last());
+        batch.asks = Asks { scores_last, details, missing_score: self.held.missing_score() };
+        let mut parts = 0;
+        if let Some(closed) = self.scores.counter.close()
+            && closed.count() > 0
+        {
+            let details = details.then_some(&mut batch.details);
+            let lates = self.scores.read(closed, scores_last, &mut batch.scores, details);
+            batch.lates = lates;
+            batch.successes += closed.count() - lates;
+            parts += 1;
+        }
         for stripe in &self.stripes {
             batch.refused += stripe.take_refused();
-            stripe.close(|kept| batch.push(kept));
-            batch.end_stripe();
+            if let Some(closed) = stripe.counter.close()
+                && closed.count() > 0
+            {
+                batch.successes += closed.count();
+                if details {
+                    stripe.read(closed, &mut batch.details);
+                }
+                parts += 1;
+            }
         }
-        batch.order(by_ticket);
+        batch.order(parts > 1);
     }
 
     /// Whether anything was kept or refused that the component doesn't know of.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.stripes.iter().any(|stripe| stripe.is_waiting())
+        self.scores.counter.is_waiting() || self.stripes.iter().any(|stripe| stripe.is_waiting())
     }
 
     /// Opens the lease that was [taken](Self::take), with new terms: calls are admitted with their permit.
     pub fn open(&self, owner: &mut Owner, terms: &Terms<'_>) {
         owner.epoch += 1;
         self.held.set(terms);
-        self.pool.store(terms.outcomes_max, Ordering::Relaxed);
-        self.scores.reset();
-        if terms.outcomes_max > 0 {
+        let room = terms.room();
+        self.pool.store(room, Ordering::Relaxed);
+        if room > 0 {
+            // First, since who has seen a stripe open expects the scores to be.
+            if terms.wants_scores() {
+                self.scores.make_slots();
+                self.scores.counter.open(owner.epoch);
+            }
             for stripe in &self.stripes {
-                stripe.open(owner.epoch);
+                if terms.details {
+                    stripe.make_slots();
+                }
+                stripe.counter.open(owner.epoch);
             }
         }
         match terms.permit.checked_add(ADMIT) {
@@ -238,8 +319,9 @@ impl Lease {
         self.admission.store(ASK, Ordering::Release);
     }
 
+    #[inline]
     fn stripe(&self) -> &Stripe {
         // There are 2^n of them.
-        &self.stripes[sync::thread_number() & (self.stripes.len() - 1)]
+        &self.stripes[thread_number().unwrap_or(0) & (self.stripes.len() - 1)]
     }
 }

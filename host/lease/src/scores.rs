@@ -1,104 +1,163 @@
-//! The scores under a lease: how many outcomes, how many scores, and the scores' sum, in one word.
+//! The scores under a lease, in order of arrival.
 //!
-//! Scores have a bound at each of them, in order of arrival, so that those who bring one must meet. Meeting in one word
-//! checks the bound, and gives each outcome its place in the order.
+//! Scores have a bound at each of them, so that those who bring one must meet: in one counter, whose places are a ring of
+//! slots. Each slot has the sum up to it, from which the next one's is made. So all slots before the last that was reserved are
+//! filled, and the ring may go round: only the last scores matter.
 
-use crate::sync::{AtomicI64, AtomicU64, Ordering};
+use std::sync::OnceLock;
 
-/// Bits of the sum, its sign among them; 9 bits each are left for the two counts, which go up to 256.
-const SUM_BITS: u32 = 46;
-const COUNT_BITS: u32 = 9;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// Sums beyond this don't fit: 35,184 in a score's own unit, where scores run from 0 to 1 by convention.
-const SUM_MAX: i64 = (1 << (SUM_BITS - 1)) - 1;
+use crate::Detail;
+use crate::counter::{Counter, Head};
+use crate::sync::{AtomicI64, AtomicU64, Ordering, soon, wait_for};
+use crate::terms::{Bound, Held};
 
-/// The word.
-#[derive(Debug, Default)]
-pub(crate) struct Scores(AtomicU64);
+/// Scores that are kept, the last of them: as many as a component may ask for.
+pub(crate) const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
 
-#[derive(Clone, Copy)]
-struct Added {
-    outcomes: u64,
-    scores: u64,
-    sum: i64,
+/// [`Slot::mark`]: where the lease's number begins; below is the place.
+const EPOCH_SHIFT: u32 = 17;
+
+/// The ring.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    pub(crate) counter: Counter,
+    /// Made when a lease first asks for scores.
+    slots: OnceLock<Box<[Slot]>>,
 }
 
-impl Added {
-    fn unpack(word: u64) -> Self {
-        Self {
-            outcomes: word & COUNT_MASK,
-            scores: word >> COUNT_BITS & COUNT_MASK,
-            // The sign comes down with the shift.
-            sum: (word as i64) >> (2 * COUNT_BITS),
-        }
-    }
+#[derive(Debug)]
+struct Slot {
+    /// Written last: the lease's number, and the place.
+    mark: AtomicU64,
+    /// Of the lease's scores up to here; it may wrap, as long as no difference of two does that matters.
+    sum: AtomicI64,
+    score: AtomicI64,
+    /// How many late scores are among those up to here; this one too, if it is odd in the lowest bit.
+    lates: AtomicU64,
+    settled_at: AtomicU64,
+    latency: AtomicU64,
+    sequence: AtomicU64,
+}
 
-    fn pack(self) -> u64 {
-        (self.sum as u64) << (2 * COUNT_BITS) | self.scores << COUNT_BITS | self.outcomes
-    }
+/// A place that was found benign.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    seen: Head,
+    sum: i64,
+    lates: u64,
+}
 
-    /// One outcome more, where that keeps to the bounds.
-    fn and(self, score: Option<i64>, sums_min: &[AtomicI64], outcomes_max: u32) -> Option<Self> {
-        if self.outcomes >= u64::from(outcomes_max) {
-            return None;
-        }
-        let outcomes = self.outcomes + 1;
-        let Some(score) = score else { return Some(Self { outcomes, ..self }) };
-        let sum = self.sum.checked_add(score).filter(|sum| (-SUM_MAX..=SUM_MAX).contains(sum))?;
-        let least = sums_min.get(self.scores as usize)?.load(Ordering::Relaxed);
-        (sum >= least).then_some(Self { outcomes, scores: self.scores + 1, sum })
-    }
+fn mark(epoch: u64, place: u32) -> u64 {
+    epoch << EPOCH_SHIFT | u64::from(place)
 }
 
 impl Scores {
-    /// Adds an outcome: its place in the order. `None` where it would break a bound.
+    pub(crate) fn new() -> Self {
+        Self { counter: Counter::new(), slots: OnceLock::new() }
+    }
+
+    /// Makes the slots.
+    pub(crate) fn make_slots(&self) {
+        let slot = |_| Slot {
+            mark: AtomicU64::new(0),
+            sum: AtomicI64::new(0),
+            score: AtomicI64::new(0),
+            lates: AtomicU64::new(0),
+            settled_at: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
+            sequence: AtomicU64::new(0),
+        };
+        self.slots.get_or_init(|| (0..SLOTS).map(slot).collect());
+    }
+
+    /// The slot of a place.
     #[inline]
-    pub(crate) fn add(&self, score: Option<i64>, sums_min: &[AtomicI64], outcomes_max: u32) -> Option<u32> {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let added = Added::unpack(word);
-            let next = added.and(score, sums_min, outcomes_max)?;
-            match self.0.compare_exchange_weak(word, next.pack(), Ordering::AcqRel, Ordering::Relaxed) {
-                // At most 256.
-                Ok(_) => return Some(added.outcomes as u32),
-                Err(now) => word = now,
+    fn slot(&self, place: u32) -> Option<&Slot> {
+        self.slots.get()?.get(place as usize % SLOTS)
+    }
+
+    /// The next place, if the score is benign there.
+    #[inline]
+    pub(crate) fn place(&self, seen: Head, score: i64, terms: &Held) -> Option<Place> {
+        let count = seen.count();
+        let (sum, lates) = match count.checked_sub(1) {
+            None => (0, 0),
+            Some(last) => {
+                let slot = self.slot(last)?;
+                let filled = mark(seen.epoch(), last);
+                // A later mark: others have gone on, and `reserve` will find that out. None at all: that thread was interrupted,
+                // and nobody waits for it but who takes the lease.
+                if !soon(|| slot.mark.load(Ordering::Acquire) >= filled) {
+                    return None;
+                }
+                (slot.sum.load(Ordering::Relaxed), slot.lates.load(Ordering::Relaxed) >> 1)
+            }
+        };
+        let sum = sum.wrapping_add(score);
+        let kept = match terms.bound(count) {
+            Bound::None => true,
+            Bound::Sum { least } => sum >= least,
+            // The last so many, of which this is one.
+            Bound::LastSum { scores, least } => {
+                let before = self.slot(count.checked_sub(scores)?)?.sum.load(Ordering::Relaxed);
+                sum.wrapping_sub(before) >= least
+            }
+            Bound::NoMore => false,
+        };
+        kept.then_some(Place { seen, sum, lates })
+    }
+
+    /// Puts a score in, where nothing has changed since its place was found.
+    #[inline]
+    pub(crate) fn put(&self, place: Place, score: i64, detail: Option<Detail>) -> bool {
+        if !self.counter.reserve(place.seen) {
+            return false;
+        }
+        let count = place.seen.count();
+        let Some(slot) = self.slot(count) else { return true };
+        let late = u64::from(detail.is_none());
+        slot.sum.store(place.sum, Ordering::Relaxed);
+        slot.score.store(score, Ordering::Relaxed);
+        slot.lates.store((place.lates + late) << 1 | late, Ordering::Relaxed);
+        let detail = detail.unwrap_or_default();
+        slot.settled_at.store(detail.settled_at, Ordering::Relaxed);
+        slot.latency.store(detail.latency, Ordering::Relaxed);
+        slot.sequence.store(detail.sequence, Ordering::Relaxed);
+        slot.mark.store(mark(place.seen.epoch(), count), Ordering::Release);
+        true
+    }
+
+    /// Reads the last `last` scores until it was closed, and the details of all, where they are wanted. How many of all were
+    /// late.
+    pub(crate) fn read(
+        &self,
+        closed: Head,
+        last: u32,
+        scores: &mut Vec<i64>,
+        mut details: Option<&mut Vec<Detail>>,
+    ) -> u32 {
+        let count = closed.count();
+        let Some(newest) = count.checked_sub(1).and_then(|newest| self.slot(newest)) else {
+            return 0;
+        };
+        wait_for(|| newest.mark.load(Ordering::Acquire) == mark(closed.epoch(), count - 1));
+        let first = if details.is_some() { 0 } else { count.saturating_sub(last) };
+        for place in first.max(count.saturating_sub(SLOTS as u32))..count {
+            let Some(slot) = self.slot(place) else { break };
+            if count - place <= last {
+                scores.push(slot.score.load(Ordering::Relaxed));
+            }
+            if let Some(details) = details.as_mut()
+                && slot.lates.load(Ordering::Relaxed) & 1 == 0
+            {
+                details.push(Detail {
+                    settled_at: slot.settled_at.load(Ordering::Relaxed),
+                    latency: slot.latency.load(Ordering::Relaxed),
+                    sequence: slot.sequence.load(Ordering::Relaxed),
+                });
             }
         }
-    }
-
-    pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_sum_that_fits_is_packed_and_unpacked() {
-        for sum in [0, 1, -1, SUM_MAX, -SUM_MAX, 1_000_000_000, -1_000_000_000] {
-            for (outcomes, scores) in [(0, 0), (256, 256), (256, 0), (1, 1)] {
-                let added = Added::unpack(Added { outcomes, scores, sum }.pack());
-                assert_eq!((added.outcomes, added.scores, added.sum), (outcomes, scores, sum));
-            }
-        }
-    }
-
-    #[test]
-    fn what_breaks_a_bound_changes_nothing() {
-        let scores = Scores::default();
-        let sums_min = [AtomicI64::new(5), AtomicI64::new(9)];
-        assert_eq!(scores.add(Some(4), &sums_min, 3), None);
-        assert_eq!(scores.add(Some(6), &sums_min, 3), Some(0));
-        assert_eq!(scores.add(Some(2), &sums_min, 3), None);
-        assert_eq!(scores.add(None, &sums_min, 3), Some(1));
-        assert_eq!(scores.add(Some(i64::MAX), &sums_min, 3), None);
-        assert_eq!(scores.add(Some(3), &sums_min, 3), Some(2));
-        assert_eq!(scores.add(None, &sums_min, 3), None);
-        scores.reset();
-        assert_eq!(scores.add(Some(5), &sums_min[..1], 256), Some(0));
-        // More scores than there are bounds.
-        assert_eq!(scores.add(Some(5), &sums_min[..1], 256), None);
+        // No more than there are scores.
+        (newest.lates.load(Ordering::Relaxed) >> 1) as u32
     }
 }

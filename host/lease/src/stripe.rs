@@ -1,76 +1,44 @@
-//! A thread's part of a lease: a ring of slots, reserved by counting up one word.
+//! A thread's part of a lease: a counter of successes, with their details where the component asks for some.
 
-use crate::Entry;
-use crate::batch::Marks;
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, wait};
+use std::sync::OnceLock;
 
-/// [`Stripe::head`]: slots that were reserved. Threads that race for a full stripe count on, each once.
-const RESERVED: u64 = CLOSED - 1;
-/// [`Stripe::head`]: nothing may be kept.
-const CLOSED: u64 = 1 << 16;
-/// [`Stripe::head`] and [`Slot::mark`]: where the lease's number begins. With 47 bits none comes twice.
-const EPOCH_SHIFT: u32 = 17;
+use crate::Detail;
+use crate::counter::{Counter, Head};
+use crate::sync::{AtomicU64, Ordering, wait_for};
 
-/// [`Slot::mark`]: the slot was reserved, and what was to be kept wasn't benign.
-const EMPTY: u64 = 1 << 16;
-/// [`Slot::mark`]: where the place in the order begins; below are the marks.
-const TICKET_SHIFT: u32 = 4;
-const TICKET_MASK: u64 = (1 << 12) - 1;
-const MARKS_MASK: u64 = (1 << TICKET_SHIFT) - 1;
+/// Successes with details that one stripe keeps at most.
+pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// A stripe.
 #[derive(Debug)]
 pub(crate) struct Stripe {
-    /// The lease's number, whether it is over, and how many slots were reserved.
-    head: AtomicU64,
-    /// How many slots the pool has allowed for.
-    limit: AtomicU32,
+    pub(crate) counter: Counter,
     /// The latest time that a thread of this stripe has come with.
     latest: AtomicU64,
     refused: AtomicU64,
-    slots: Box<[Slot]>,
+    /// How many details it has ever kept, here or among the scores.
+    kept: AtomicU64,
+    /// Made when a lease first asks for details.
+    slots: OnceLock<Box<[Slot]>>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// Written last: the lease's number, the place in the order, and the marks.
+    /// Written last: the lease's number.
     mark: AtomicU64,
-    at: AtomicU64,
+    settled_at: AtomicU64,
     latency: AtomicU64,
-    score: AtomicI64,
-}
-
-/// A slot that was reserved: until it is filled or left empty, whoever takes the lease waits.
-pub(crate) struct Pinned<'a> {
-    slot: &'a Slot,
-    index: u32,
-    epoch: u64,
-}
-
-/// What a slot held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) ticket: u32,
-    pub(crate) marks: Marks,
-    pub(crate) at: u64,
-    pub(crate) latency: u64,
-    pub(crate) score: i64,
+    sequence: AtomicU64,
 }
 
 impl Stripe {
-    pub(crate) fn new(slots: usize) -> Self {
-        let slot = |_| Slot {
-            mark: AtomicU64::new(0),
-            at: AtomicU64::new(0),
-            latency: AtomicU64::new(0),
-            score: AtomicI64::new(0),
-        };
+    pub(crate) fn new() -> Self {
         Self {
-            head: AtomicU64::new(CLOSED),
-            limit: AtomicU32::new(0),
+            counter: Counter::new(),
             latest: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            slots: (0..slots).map(slot).collect(),
+            kept: AtomicU64::new(0),
+            slots: OnceLock::new(),
         }
     }
 
@@ -100,102 +68,56 @@ impl Stripe {
         self.refused.swap(0, Ordering::Relaxed)
     }
 
-    /// Reserves a slot, where the lease is open and one is left.
-    #[inline]
-    pub(crate) fn pin(&self) -> Option<Pinned<'_>> {
-        // Looked at first, so that one that is over or full isn't counted up.
-        let head = self.head.load(Ordering::Relaxed);
-        if head & CLOSED != 0 || head & RESERVED >= self.slots.len() as u64 {
-            return None;
-        }
-        // Acquires the terms, which were written before the lease was opened.
-        let head = self.head.fetch_add(1, Ordering::AcqRel);
-        if head & CLOSED != 0 {
-            return None;
-        }
-        let index = head & RESERVED;
-        // Beyond the last slot nothing is to be waited for.
-        let slot = self.slots.get(index as usize)?;
-        // There are few slots.
-        Some(Pinned { slot, index: index as u32, epoch: head >> EPOCH_SHIFT })
-    }
-
-    #[inline]
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn raise_limit(&self, by: u32) {
-        self.limit.fetch_add(by, Ordering::Relaxed);
-    }
-
-    /// Opens it for the lease of this number.
-    pub(crate) fn open(&self, epoch: u64) {
-        self.limit.store(0, Ordering::Relaxed);
-        self.head.store(epoch << EPOCH_SHIFT, Ordering::Release);
-    }
-
     pub(crate) fn is_waiting(&self) -> bool {
-        let head = self.head.load(Ordering::Relaxed);
-        head & CLOSED == 0 && head & RESERVED > 0 || self.refused.load(Ordering::Relaxed) > 0
+        self.counter.is_waiting() || self.refused.load(Ordering::Relaxed) > 0
     }
 
-    /// Closes it, and shows what was kept, in the order in which it was reserved.
-    pub(crate) fn close(&self, mut show: impl FnMut(Kept)) {
-        let head = self.head.fetch_or(CLOSED, Ordering::AcqRel);
-        if head & CLOSED != 0 {
-            return;
-        }
-        let (epoch, reserved) = (head >> EPOCH_SHIFT, (head & RESERVED) as usize);
-        for slot in self.slots.iter().take(reserved) {
-            if let Some(kept) = slot.take(epoch) {
-                show(kept);
-            }
-        }
-    }
-}
-
-impl Slot {
-    /// Waits until the slot is filled, and reads it.
-    fn take(&self, epoch: u64) -> Option<Kept> {
-        let mut times = 0;
-        let mark = loop {
-            let mark = self.mark.load(Ordering::Acquire);
-            if mark >> EPOCH_SHIFT == epoch {
-                break mark;
-            }
-            wait(times);
-            times = times.saturating_add(1);
-        };
-        (mark & EMPTY == 0).then(|| Kept {
-            // 12 bits, and 4.
-            ticket: (mark >> TICKET_SHIFT & TICKET_MASK) as u32,
-            marks: Marks::from_bits((mark & MARKS_MASK) as u8),
-            at: self.at.load(Ordering::Relaxed),
-            latency: self.latency.load(Ordering::Relaxed),
-            score: self.score.load(Ordering::Relaxed),
-        })
-    }
-}
-
-impl Pinned<'_> {
-    pub(crate) fn index(&self) -> u32 {
-        self.index
-    }
-
-    /// Puts an outcome in.
+    /// The place of the next that this stripe's threads keep.
     #[inline]
-    pub(crate) fn fill(self, ticket: u32, at: u64, entry: Entry) {
-        let (marks, latency, score) = Marks::of(entry);
-        self.slot.at.store(at, Ordering::Relaxed);
-        self.slot.latency.store(latency, Ordering::Relaxed);
-        self.slot.score.store(score, Ordering::Relaxed);
-        let mark = self.epoch << EPOCH_SHIFT | u64::from(ticket) << TICKET_SHIFT | u64::from(marks.bits());
-        self.slot.mark.store(mark, Ordering::Release);
+    pub(crate) fn next(&self) -> u64 {
+        self.kept.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What it was reserved for wasn't benign.
-    pub(crate) fn leave_empty(self) {
-        self.slot.mark.store(self.epoch << EPOCH_SHIFT | EMPTY, Ordering::Release);
+    /// Whether there is a slot for the next success.
+    #[inline]
+    pub(crate) fn has_slot(&self, seen: Head) -> bool {
+        seen.count() < SLOTS as u32
+    }
+
+    /// Puts a success's details into the slot that was reserved.
+    #[inline]
+    pub(crate) fn fill(&self, reserved: Head, detail: Detail) {
+        let slot = self.slots.get().and_then(|slots| slots.get(reserved.count() as usize));
+        // There are slots before a lease that asks for details is opened.
+        if let Some(slot) = slot {
+            slot.settled_at.store(detail.settled_at, Ordering::Relaxed);
+            slot.latency.store(detail.latency, Ordering::Relaxed);
+            slot.sequence.store(detail.sequence, Ordering::Relaxed);
+            slot.mark.store(reserved.epoch(), Ordering::Release);
+        }
+    }
+
+    /// Makes the slots.
+    pub(crate) fn make_slots(&self) {
+        let slot = |_| Slot {
+            mark: AtomicU64::new(0),
+            settled_at: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
+            sequence: AtomicU64::new(0),
+        };
+        self.slots.get_or_init(|| (0..SLOTS).map(slot).collect());
+    }
+
+    /// Shows what was put into slots until it was closed, waiting for those who are at it.
+    pub(crate) fn read(&self, closed: Head, details: &mut Vec<Detail>) {
+        let slots = self.slots.get().map_or(&[][..], |slots| slots);
+        for slot in slots.iter().take(closed.count() as usize) {
+            wait_for(|| slot.mark.load(Ordering::Acquire) == closed.epoch());
+            details.push(Detail {
+                settled_at: slot.settled_at.load(Ordering::Relaxed),
+                latency: slot.latency.load(Ordering::Relaxed),
+                sequence: slot.sequence.load(Ordering::Relaxed),
+            });
+        }
     }
 }

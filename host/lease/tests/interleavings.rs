@@ -6,12 +6,19 @@
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use softfuse_lease::{Admission, Batch, Entry, Lease, Marks, Owner, Terms, set_thread_number};
+use softfuse_lease::{Admission, Batch, Entry, Lease, Owner, Terms, set_thread_number};
 
 const PERMIT: u64 = 7 << 32;
 
+/// Terms that ask for each success's details, or for scores with these bounds.
 fn terms(outcomes_max: u32, score_sums_min: Option<&[i64]>) -> Terms<'_> {
-    Terms { permit: PERMIT, outcomes_max, until: None, latency_max: None, missing_score: None, score_sums_min, tag: 3 }
+    let (scores_last, details) = (if score_sums_min.is_some() { 4 } else { 0 }, score_sums_min.is_none());
+    Terms { permit: PERMIT, outcomes_max, score_sums_min, scores_last, details, tag: 3, ..Terms::default() }
+}
+
+/// Terms that ask for nothing but how many successes there are.
+fn counted(outcomes_max: u32) -> Terms<'static> {
+    Terms { permit: PERMIT, outcomes_max, tag: 3, ..Terms::default() }
 }
 
 fn scored(score: i64) -> Entry {
@@ -70,6 +77,82 @@ fn what_was_kept_is_taken_once() {
     });
 }
 
+/// The same where successes are only counted, by threads of one stripe and of two.
+#[test]
+fn what_was_counted_is_taken_once() {
+    for stripes in [1, 2] {
+        model(move || {
+            let (lease, mut owner) = opened(stripes, &counted(3));
+            let threads = keepers(&lease, &[10, 20]);
+            let mut batch = Batch::default();
+            lease.take(&mut owner, &mut batch);
+            let taken = batch.successes;
+            let kept = joined(threads);
+            assert_eq!(taken, kept.len() as u32);
+            lease.take(&mut owner, &mut batch);
+            assert!(batch.is_empty());
+        });
+    }
+}
+
+/// A pool that is opened anew while a thread draws from it gives no more than it has, and what is kept under the second
+/// lease is taken with it.
+#[test]
+fn a_pool_that_is_opened_anew_gives_no_more_than_it_has() {
+    model(|| {
+        let (lease, mut owner) = opened(1, &counted(1));
+        let keeper = {
+            let lease = Arc::clone(&lease);
+            thread::spawn(move || [1, 2].map(|at| u32::from(lease.keep(PERMIT, at, scored(1)).is_some())).iter().sum())
+        };
+        let mut batch = Batch::default();
+        lease.take(&mut owner, &mut batch);
+        let first = batch.successes;
+        lease.open(&mut owner, &counted(1));
+        let kept: u32 = keeper.join().expect("no panics");
+        lease.take(&mut owner, &mut batch);
+        assert!(first <= 1 && batch.successes <= 1);
+        assert_eq!(first + batch.successes, kept);
+    });
+}
+
+/// Scores whose ring goes round keep to their bound, window by window.
+#[test]
+fn a_ring_that_goes_round_keeps_every_window_to_its_bound() {
+    model(|| {
+        let sums_min = [i64::MIN, 10];
+        let terms = Terms {
+            permit: PERMIT,
+            outcomes_max: 8,
+            score_sums_min: Some(&sums_min),
+            scores_roll: true,
+            scores_last: 4,
+            tag: 3,
+            ..Terms::default()
+        };
+        let (lease, mut owner) = opened(1, &terms);
+        for score in [5, 5, 5] {
+            assert_eq!(lease.keep(PERMIT, 1, scored(score)), Some(3));
+        }
+        let mut kept = joined(keepers(&lease, &[9, 4]));
+        let mut batch = Batch::default();
+        lease.take(&mut owner, &mut batch);
+        kept.sort_unstable();
+        // A thread that lost a race with its score may ask anew or not; 4 is benign only after 9, 9 always is.
+        let after = &batch.scores[batch.scores.len() - kept.len()..];
+        assert!(batch.scores.windows(2).all(|window| window[0] + window[1] >= 10), "{:?}", batch.scores);
+        assert_eq!(
+            after,
+            match &kept[..] {
+                [0] => &[9][..],
+                [0, 1] => &[9, 4][..],
+                _ => panic!("{kept:?}"),
+            }
+        );
+        assert_eq!(batch.successes as usize, 3 + kept.len());
+    });
+}
+
 #[test]
 fn no_more_is_kept_than_was_granted() {
     model(|| {
@@ -105,11 +188,11 @@ fn scores_keep_to_their_bounds_in_the_order_in_which_they_are_taken() {
             sum += score;
             assert!(sum >= least, "{:?}", batch.scores);
         }
-        let mut taken = batch.latencies.clone();
+        let mut taken: Vec<u64> = batch.scores.iter().map(|score| u64::from(*score == 4)).collect();
         taken.sort_unstable();
         kept.sort_unstable();
         assert_eq!(taken, kept);
-        assert!(batch.marks.iter().all(|marks| *marks == Marks::SCORED.bits()));
+        assert_eq!(batch.successes as usize, kept.len());
     });
 }
 

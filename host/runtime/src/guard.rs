@@ -90,23 +90,34 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal, or the call's own error.
+    #[inline]
     pub fn call<T, E>(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
-        let mut permit = self.permit()?;
-        let result = permit.in_call(call);
-        let ended_at = ended_at(&permit);
-        settle(permit, Debtor::Holder, classify_default(&result), ended_at);
-        result.map_err(CallError::Failed)
+        self.call_at(self.now(), |permit| {
+            let result = call(permit);
+            (result, ended_at(permit))
+        })
     }
 
     /// [`call`](Self::call), begun at `now`; the call says when it has ended.
     ///
     /// # Errors
     /// The refusal, or the call's own error.
+    #[inline]
     pub fn call_at<T, E>(
         &self,
         now: Time,
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
+        // Most calls need nobody's leave, and their permit is settled where it lies.
+        if let Some((permit, incarnation)) = self.lent_permit(now) {
+            let mut permit = Permit::for_call(self, permit, incarnation, now);
+            let (result, ended_at) = call(&mut permit);
+            if result.is_err() || !permit.keep_success(ended_at) {
+                permit.end_call();
+                settle(permit, Debtor::Holder, classify_default(&result), ended_at);
+            }
+            return result.map_err(CallError::Failed);
+        }
         let mut permit = self.permit_at(now)?;
         let (result, ended_at) = permit.in_call(call);
         settle(permit, Debtor::Holder, classify_default(&result), ended_at);

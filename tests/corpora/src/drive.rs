@@ -1,11 +1,13 @@
 //! Drives a breaker step by step and checks after each what must hold of any breaker: refusals that were foretold, errors
 //! that change nothing, events that agree with the state, probes within their bounds.
 
-use crate::ops::{BATCH_MAX, Ending, EntryIn, Op, Span, Which};
+mod batch;
+
+use crate::ops::{Ending, Op, Span, Which};
 use softfuse_core::time::Instant;
 use softfuse_core::{
-    Breaker, Effect, Entry, Event, EventReason, LEASE_OUTCOMES_MAX, Lease, OperatorState, Outcome, Permit,
-    QualityReport, RecordError, Score, Settlement, Standing, State, Status, TRANSITIONS_MAX,
+    Breaker, Effect, Event, EventReason, LEASE_OUTCOMES_MAX, Lease, OperatorState, Outcome, Permit, QualityReport,
+    RecordError, Settlement, Standing, State, Status, TRANSITIONS_MAX,
 };
 
 /// Permits that are remembered; older ones are forgotten, as by a caller that is gone.
@@ -297,54 +299,6 @@ impl Driver {
                 // The time that counts is the latest seen.
                 let passed = until.is_some_and(|until| until <= Instant::from_host(self.now));
                 assert!(!passed, "a lease to refuse whose time has passed");
-            }
-        }
-    }
-
-    fn batch(&mut self, which: Which, step: Span, refused: u64, entries: &[EntryIn]) {
-        let permit = self.pick(which);
-        let was = self.status();
-        let mut at = self.now;
-        let mut calls = 0;
-        let batch: Vec<(u64, Entry)> = entries
-            .iter()
-            .take(BATCH_MAX)
-            .map(|entry| {
-                at = at.saturating_add(step.nanos());
-                let entry = match *entry {
-                    EntryIn::Success(latency, units, pending) => {
-                        calls += 1;
-                        Entry::Success { latency: latency.nanos(), score: units.and_then(Score::from_units), pending }
-                    }
-                    EntryIn::Late(units) => Entry::Late(units.and_then(Score::from_units)),
-                };
-                (at, entry)
-            })
-            .collect();
-        let len = batch.len();
-        let settled = self.breaker.record_leased(permit, batch, refused, self.now);
-        match settled {
-            Err(error) => {
-                self.tally.errors += 1;
-                assert_eq!(error, RecordError::UnknownPermit, "of a batch");
-                assert!(same(&was, &self.status()), "{error:?} of a batch changed something");
-            }
-            Ok(settlement) => {
-                self.now = at;
-                assert!(settlement.stale as usize <= len, "more stale entries than entries");
-                for event in &settlement.events {
-                    self.note(event);
-                }
-                let totals = self.status().totals;
-                assert_eq!(
-                    totals.successes,
-                    was.totals.successes.saturating_add(calls),
-                    "calls of a batch are counted"
-                );
-                assert_eq!(totals.rejections, was.totals.rejections.saturating_add(refused), "so are its refusals");
-                if let Some(last) = settlement.events.last() {
-                    assert_eq!(last.new, self.breaker.state(), "the last event says the state");
-                }
             }
         }
     }

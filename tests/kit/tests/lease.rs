@@ -7,8 +7,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use softfuse_core::{
-    AdmitTerms, Breaker, Entry, Event, Lease, Outcome, OutcomeKind, Permit, Policy, QualityReport, Score, Signal,
-    Standing, Status,
+    AdmitTerms, Breaker, Event, Lease, LeasedBatch, LeasedError, Outcome, OutcomeKind, Permit, Policy, QualityReport,
+    Score, Signal, Standing, Status,
 };
 use softfuse_testkit::policies::policy;
 use std::cell::Cell;
@@ -205,15 +205,25 @@ impl Host for Eager {
 /// What a host holds of a lease.
 enum Held {
     Ask,
-    Admit { permit: Permit, terms: AdmitTerms, sum: i64, scores: usize },
+    Admit { permit: Permit, terms: AdmitTerms },
     Refuse { until: Option<u64> },
+}
+
+/// What waits to be recorded.
+#[derive(Default)]
+struct Waiting {
+    outcomes: u32,
+    successes: u32,
+    settled_at: Vec<u64>,
+    latencies: Vec<u64>,
+    scores: Vec<Score>,
+    refused: u64,
 }
 
 struct Leased {
     eager: Eager,
     held: Held,
-    waiting: Vec<(u64, Entry)>,
-    refused: u64,
+    waiting: Waiting,
     latest: u64,
     /// How many outcomes never asked.
     unasked: u64,
@@ -221,15 +231,26 @@ struct Leased {
 
 impl Leased {
     fn drain(&mut self) {
-        if !self.waiting.is_empty() || self.refused > 0 {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.outcomes > 0 || waiting.refused > 0 {
             let permit = match &self.held {
                 Held::Admit { permit, .. } => *permit,
                 _ => Permit::from_bits(0),
             };
-            let settled = self.eager.breaker.record_leased(permit, self.waiting.drain(..), self.refused, self.latest);
+            let scores_last = match &self.held {
+                Held::Admit { terms, .. } => terms.scores_last as usize,
+                _ => 0,
+            };
+            let batch = LeasedBatch {
+                successes: waiting.successes,
+                settled_at: &waiting.settled_at,
+                latencies: &waiting.latencies,
+                scores: &waiting.scores[waiting.scores.len().saturating_sub(scores_last)..],
+                refused: waiting.refused,
+            };
+            let settled = self.eager.breaker.record_leased(permit, batch, self.latest);
             let settled = settled.expect("a permit that was leased");
-            assert_eq!((settled.events, settled.stale), (vec![], 0), "a lease that was kept changes nothing");
-            self.refused = 0;
+            assert_eq!((settled.event, settled.stale), (None, false), "a lease that was kept changes nothing");
         }
         self.held = Held::Ask;
     }
@@ -237,37 +258,51 @@ impl Leased {
     fn grant(&mut self, now: u64) {
         self.held = match self.eager.breaker.grant_lease(now) {
             Lease::Ask => Held::Ask,
-            Lease::Admit { permit, terms } => Held::Admit { permit, terms, sum: 0, scores: 0 },
+            Lease::Admit { permit, terms } => Held::Admit { permit, terms },
             Lease::Refuse { until, .. } => Held::Refuse { until: until.map(|at| at.as_nanos().unsigned_abs()) },
         };
     }
 
-    /// Keeps an entry for later, where it is benign.
-    fn keep(&mut self, of: Permit, entry: Entry, now: u64) -> bool {
-        let Held::Admit { permit, terms, sum, scores } = &mut self.held else { return false };
-        let (latency, score) = match entry {
-            Entry::Success { latency, score, pending } => {
-                (latency, if pending { score } else { score.or(terms.missing_score) })
-            }
-            Entry::Late(score) => (0, score.or(terms.missing_score)),
-        };
+    /// Keeps a success (how long it took), or a late score, for later, where it is benign.
+    fn keep(&mut self, of: Permit, success: Option<u64>, score: Option<Score>, now: u64) -> bool {
+        let Held::Admit { permit, terms } = &self.held else { return false };
+        let waiting = &mut self.waiting;
         let benign = of == *permit
-            && self.waiting.len() < terms.outcomes_max as usize
+            && waiting.outcomes < terms.outcomes_max
             && terms.until.is_none_or(|until| (now as i64) < until.as_nanos())
-            && terms.latency_max.is_none_or(|most| latency <= most);
+            && terms.latency_max.is_none_or(|most| success.is_none_or(|latency| latency <= most));
         if !benign {
             return false;
         }
-        if let (Some(score), Some(sums_min)) = (score, &terms.score_sums_min) {
-            let after = *sum + score.units();
-            if sums_min.get(*scores).is_none_or(|least| after < *least) {
+        if let Some(score) = score {
+            waiting.scores.push(score);
+            if !keeps_sums(terms, &waiting.scores) {
+                waiting.scores.pop();
                 return false;
             }
-            (*sum, *scores) = (after, *scores + 1);
         }
-        self.waiting.push((now, entry));
+        if let Some(latency) = success {
+            waiting.successes += 1;
+            waiting.settled_at.extend(terms.details.settled_at.then_some(now));
+            waiting.latencies.extend(terms.details.latency.then_some(latency));
+        }
+        waiting.outcomes += 1;
         self.unasked += 1;
         true
+    }
+}
+
+/// Whether the last of these scores is benign.
+fn keeps_sums(terms: &AdmitTerms, scores: &[Score]) -> bool {
+    let Some(sums_min) = &terms.score_sums_min else { return true };
+    let sum = |scores: &[Score]| scores.iter().map(|score| score.units()).sum::<i64>();
+    match sums_min.get(scores.len() - 1) {
+        Some(least) => sum(scores) >= *least,
+        None if terms.scores_roll => {
+            let rolled = sum(&scores[scores.len() - sums_min.len()..]);
+            sums_min.last().is_some_and(|least| rolled >= *least)
+        }
+        None => false,
     }
 }
 
@@ -277,7 +312,7 @@ impl Host for Leased {
         match &self.held {
             Held::Admit { permit, .. } => return Ok(*permit),
             Held::Refuse { until } if until.is_none_or(|until| now < until) => {
-                self.refused += 1;
+                self.waiting.refused += 1;
                 return Err(until.map(|until| until - now));
             }
             Held::Refuse { .. } | Held::Ask => {}
@@ -290,13 +325,15 @@ impl Host for Leased {
 
     fn end(&mut self, permit: Permit, outcome: &Outcome<'_>, now: u64) -> Option<Event> {
         let success = outcome.kind == OutcomeKind::Success && outcome.retry_after.is_none();
-        let score = match outcome.signal {
-            Signal::Score(score) => Some(Score::quantise(score).expect("a score")),
-            _ => None,
-        };
-        let pending = outcome.signal == Signal::Pending;
-        if success && self.keep(permit, Entry::Success { latency: outcome.latency, score, pending }, now) {
-            return None;
+        if success && let Held::Admit { terms, .. } = &self.held {
+            let score = match outcome.signal {
+                Signal::Score(score) => Some(Score::quantise(score).expect("a score")),
+                Signal::Pending => None,
+                Signal::None => terms.missing_score,
+            };
+            if self.keep(permit, Some(outcome.latency), score, now) {
+                return None;
+            }
         }
         let admitting = match &self.held {
             Held::Admit { permit, .. } => Some(*permit),
@@ -307,9 +344,7 @@ impl Host for Leased {
         match (&event, admitting) {
             // The permit is good until an event ends its generation: a host need not ask for new terms at once.
             (None, Some(permit)) if !success => {
-                let (until, latency_max, missing_score, score_sums_min) = (None, None, None, None);
-                let terms = AdmitTerms { outcomes_max: 0, until, latency_max, missing_score, score_sums_min };
-                self.held = Held::Admit { permit, terms, sum: 0, scores: 0 };
+                self.held = Held::Admit { permit, terms: AdmitTerms::admit_only(None) };
             }
             _ => self.grant(now),
         }
@@ -317,8 +352,9 @@ impl Host for Leased {
     }
 
     fn late(&mut self, permit: Permit, score: Option<f64>, now: u64) -> Option<Option<Event>> {
-        let entry = Entry::Late(score.map(|score| Score::quantise(score).expect("a score")));
-        if self.keep(permit, entry, now) {
+        if let Some(score) = score
+            && self.keep(permit, None, Some(Score::quantise(score).expect("a score")), now)
+        {
             return Some(None);
         }
         self.drain();
@@ -352,7 +388,7 @@ fn a_leased_host_decides_as_an_eager_one() {
         let policy = Arc::new(Policy::parse(&text).map_err(|problems| TestCaseError::fail(format!("{problems:?}")))?);
         let expected = drive(&mut eager(&policy), &calls);
         let mut leased =
-            Leased { eager: eager(&policy), held: Held::Ask, waiting: vec![], refused: 0, latest: 0, unasked: 0 };
+            Leased { eager: eager(&policy), held: Held::Ask, waiting: Waiting::default(), latest: 0, unasked: 0 };
         let found = drive(&mut leased, &calls);
         prop_assert_eq!(&expected, &found, "{}", text);
         let opened = expected.events.iter().filter(|(_, event)| event.open_until.is_some()).count() as u64;
@@ -393,11 +429,17 @@ fn an_ended_lease_records_nothing_but_totals() {
     let Lease::Admit { permit, .. } = breaker.grant_lease(0) else { panic!("a closed circuit leases") };
     breaker.record_outcome(permit, &Outcome::new(OutcomeKind::Error, MS), 1).expect("a permit that was given");
     assert_eq!(breaker.permit_standing(permit, 2), Standing::Stale);
-    let entries = [(2, Entry::Success { latency: MS, score: None, pending: false }), (3, Entry::Late(None))];
-    let settled = breaker.record_leased(permit, entries, 4, 3).expect("a permit that was given");
-    assert_eq!((settled.stale, settled.events.len()), (2, 0));
+    let scores = [Score::quantise(0.5).expect("a score")];
+    let batch = LeasedBatch { successes: 1, scores: &scores, refused: 4, ..LeasedBatch::default() };
+    let settled = breaker.record_leased(permit, batch, 3).expect("a permit that was given");
+    assert_eq!((settled.stale, settled.event), (true, None));
     let totals = breaker.status(3).totals;
     assert_eq!((totals.successes, totals.stale, totals.rejections), (1, 1, 4));
     let never = Permit::from_bits(9 << 32);
-    assert!(breaker.record_leased(never, [], 0, 0).is_err());
+    assert_eq!(breaker.record_leased(never, batch, 3), Err(LeasedError::UnknownPermit));
+    let uneven = LeasedBatch { successes: 2, latencies: &[1], ..LeasedBatch::default() };
+    assert_eq!(breaker.record_leased(permit, uneven, 3), Err(LeasedError::UnequalColumns));
+    assert_eq!(breaker.status(3).totals, totals);
+    // What hands in nothing needs no permit.
+    assert!(breaker.record_leased(never, LeasedBatch::default(), 3).is_ok());
 }

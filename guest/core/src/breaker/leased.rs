@@ -1,13 +1,12 @@
 //! Granting leases, and recording what happened under them.
 
-use super::{Breaker, Phase, RecordError, Rejection, Standing};
-use crate::condition::LeasedRecord;
-use crate::event::Event;
+use super::{Breaker, Phase, Rejection, Standing};
+use crate::condition::LeasedRecords;
+use crate::event::MaybeEvent;
 use crate::lease::{self, AdmitTerms};
 use crate::permit::Permit;
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
-use alloc::{boxed::Box, vec::Vec};
 
 /// What a host may do without asking.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,29 +29,37 @@ pub enum Lease<'a> {
     },
 }
 
-/// One thing that happened under a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// A success.
-    Success {
-        /// How long it took.
-        latency: Nanos,
-        /// Its score.
-        score: Option<Score>,
-        /// Whether its score is owed, where it has none.
-        pending: bool,
-    },
-    /// A late score; none where none will come.
-    Late(Option<Score>),
+/// What happened under a lease, in the order in which it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeasedBatch<'a> {
+    /// Successes.
+    pub successes: u32,
+    /// When each of them was settled; empty where the terms don't ask for it.
+    pub settled_at: &'a [Nanos],
+    /// How long each of them took; empty where the terms don't ask for it.
+    pub latencies: &'a [Nanos],
+    /// Scores of successes and late ones alike, missing scores filled in; at least the last `scores_last` of them.
+    pub scores: &'a [Score],
+    /// Calls that were refused.
+    pub refused: u64,
 }
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeasedSettlement {
-    /// Entries that came too late to count.
-    pub stale: u32,
-    /// Changes of state; none, where the host kept to its lease.
-    pub events: Vec<Box<Event>>,
+    /// It came too late to count.
+    pub stale: bool,
+    /// The change of state that it made; none, where the host kept to its lease.
+    pub event: MaybeEvent,
+}
+
+/// Why a batch was not taken. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeasedError {
+    /// Never given out by this breaker, or a probe's.
+    UnknownPermit,
+    /// A column is neither empty nor as long as there are successes.
+    UnequalColumns,
 }
 
 impl Breaker {
@@ -77,67 +84,58 @@ impl Breaker {
         }
     }
 
-    /// Records what happened under a lease, in the order in which it happened, each with the time at which it did.
-    /// `refused` calls were refused under it, and `now` is the latest time at which anything happened.
+    /// Records what happened under a lease. `now` is the latest time at which anything did.
     ///
     /// The conditions are evaluated once, after the last of them: a host that keeps to its lease can't make one hold before.
     ///
     /// # Errors
-    /// For a permit that was never given out; nothing has changed then.
+    /// For a permit that was never given out, and for columns that don't fit; nothing has changed then.
     pub fn record_leased(
         &mut self,
         permit: Permit,
-        entries: impl IntoIterator<Item = (Nanos, Entry)>,
-        refused: u64,
+        batch: LeasedBatch<'_>,
         now: Nanos,
-    ) -> Result<LeasedSettlement, RecordError> {
-        let standing = self.standing(permit, self.latest);
-        if permit.probe() != 0 || standing == Standing::Unknown {
-            return Err(RecordError::UnknownPermit);
+    ) -> Result<LeasedSettlement, LeasedError> {
+        let LeasedBatch { successes, settled_at, latencies, scores, refused } = batch;
+        if [settled_at.len(), latencies.len()].iter().any(|len| *len != 0 && *len != successes as usize) {
+            return Err(LeasedError::UnequalColumns);
         }
-        self.count_rejections(refused);
         let mut settlement = LeasedSettlement::default();
-        // A circuit that isn't half-open forgets no permit by time, so what is current for one entry is so for all.
-        let current = standing == Standing::Current;
-        let (mut records, mut successes) = (Vec::new(), 0u32);
-        let missing = self.policy.missing();
-        for (at, entry) in entries {
-            let at = self.see(at);
-            let (late, latency, score) = match entry {
-                Entry::Late(score) => (true, 0, score.or(missing)),
-                Entry::Success { latency, score, pending } => {
-                    (false, latency, if pending { score } else { score.or(missing) })
-                }
-            };
-            successes += u32::from(!late);
-            settlement.stale += u32::from(!current);
-            // A score that won't come, and counts as none, is nothing at all.
-            if !late || score.is_some() {
-                records.push(LeasedRecord { at, late, latency, score });
+        if successes > 0 || !scores.is_empty() {
+            let standing = self.standing(permit, self.latest);
+            if permit.probe() != 0 || standing == Standing::Unknown {
+                return Err(LeasedError::UnknownPermit);
+            }
+            self.successes = self.successes.saturating_add(successes.into());
+            if standing != Standing::Current {
+                settlement.stale = true;
+                self.count_stale(successes.into());
+            } else if !matches!(self.phase, Phase::Disabled) {
+                settlement.event = self.take_places(batch, now);
             }
         }
-        self.successes = self.successes.saturating_add(successes.into());
-        if !current {
-            self.count_stale(successes.into());
-        } else if !matches!(self.phase, Phase::Disabled) {
-            settlement.events.extend(self.take_places(&records, successes));
-        }
+        self.count_rejections(refused);
         self.see(now);
         Ok(settlement)
     }
 
     /// Records of a closed or metrics-only circuit take their places.
-    fn take_places(&mut self, records: &[LeasedRecord], successes: u32) -> Option<Box<Event>> {
-        let last = records.last()?;
+    fn take_places(&mut self, batch: LeasedBatch<'_>, now: Nanos) -> MaybeEvent {
+        let LeasedBatch { successes, settled_at, latencies, scores, .. } = batch;
         if successes > 0 {
             self.count_successes(successes);
         }
-        if let Some(load) = &mut self.load {
-            for record in records.iter().filter(|record| !record.late) {
-                load.note(&self.policy.adaptive, record.at);
+        for settled_at in settled_at {
+            let at = self.see(*settled_at);
+            if let Some(load) = &mut self.load {
+                load.note(&self.policy.adaptive, at);
             }
         }
-        self.tree.record_leased(&self.policy.leaves, records);
-        self.evaluate(last.at)
+        // Windows by time are in the slice in which all of this happened; the latest time that anybody came with may be in a
+        // later one.
+        let records = LeasedRecords { successes, latencies, scores };
+        self.tree.record_leased(&self.policy.leaves, records, self.latest);
+        let now = self.see(now);
+        self.evaluate(now)
     }
 }

@@ -11,7 +11,7 @@ mod saved;
 mod status;
 mod transition;
 
-pub use leased::{Entry, Lease, LeasedSettlement};
+pub use leased::{Lease, LeasedBatch, LeasedError, LeasedSettlement};
 pub use record::{Effect, RecordError, Settlement};
 pub use saved::RestoreError;
 pub use status::{FailureReport, Status, Totals, Transition, TripReport};

@@ -3,46 +3,56 @@
 use super::{Condition, Leaf, LeafState, Record, Tree};
 use crate::score::Score;
 use crate::time::{Instant, Nanos};
-use crate::window::{Extent, Samples};
+use crate::window::Extent;
 
-/// A success, or a late score, in the order in which it happened: times don't run backwards.
+/// Successes and late scores that change no decision, all of one slice of every window by time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LeasedRecord {
-    pub(crate) at: Instant,
-    /// A score of a call that was recorded before. It has one.
-    pub(crate) late: bool,
-    pub(crate) latency: Nanos,
-    pub(crate) score: Option<Score>,
+pub(crate) struct LeasedRecords<'a> {
+    /// How many successes.
+    pub(crate) successes: u32,
+    /// The successes', oldest first; empty where no condition looks at them.
+    pub(crate) latencies: &'a [Nanos],
+    /// Of successes and late scores: the last of them at least, oldest first, and as many as any condition looks at.
+    pub(crate) scores: &'a [Score],
 }
 
 impl Tree {
-    /// Shows the records to every leaf.
-    pub(crate) fn record_leased(&mut self, leaves: &[Leaf], records: &[LeasedRecord]) {
-        let Some(first) = records.first() else { return };
-        let origin = *self.origin.get_or_insert(first.at);
+    /// Shows the records to every leaf. `now`: any time at which one of them happened.
+    pub(crate) fn record_leased(&mut self, leaves: &[Leaf], records: LeasedRecords<'_>, now: Instant) {
+        let since_origin = now.since(*self.origin.get_or_insert(now));
         for (leaf, state) in leaves.iter().zip(&mut self.states) {
-            state.record_leased(&leaf.condition, records, origin);
+            state.record_leased(&leaf.condition, records, since_origin);
         }
     }
 }
 
 impl LeafState {
-    fn record_leased(&mut self, condition: &Condition, records: &[LeasedRecord], origin: Instant) {
-        if let (Self::Window(Samples::Bits(ring)), Condition::ErrorRateAbove { window, .. }) = (&mut *self, condition)
-            && let Extent::Count(capacity) = window.extent
-        {
-            // Fewer than fit into memory, and so than 2^32.
-            ring.push_misses(capacity, records.iter().filter(|record| !record.late).count() as u32);
-            return;
-        }
-        for &LeasedRecord { at, late, latency, score } in records {
-            match *condition {
-                Condition::QualityBelow { window, .. } if late => self.record_score(window, score, at.since(origin)),
-                // It is no record to the others.
-                _ if late => {}
-                _ => {
-                    let record = Record { failed: false, latency, score, verdicts: &[] };
-                    self.record(condition, &record, at.since(origin));
+    fn record_leased(&mut self, condition: &Condition, records: LeasedRecords<'_>, since_origin: Nanos) {
+        let LeasedRecords { successes, latencies, scores } = records;
+        match (&mut *self, *condition) {
+            (_, Condition::QualityBelow { window, .. }) => {
+                let needed = match window.extent {
+                    Extent::Count(capacity) => scores.len().saturating_sub(capacity as usize),
+                    Extent::Span { .. } => 0,
+                };
+                for score in scores.iter().skip(needed) {
+                    self.record_score(window, Some(*score), since_origin);
+                }
+            }
+            (Self::Window(samples), Condition::ErrorRateAbove { window, .. }) => {
+                samples.roll(window.extent, since_origin);
+                samples.push_misses(window.extent, successes);
+            }
+            // Without latencies they are known to be within the limit.
+            (Self::Window(samples), Condition::SlowCallRateAbove { window, .. }) if latencies.is_empty() => {
+                samples.roll(window.extent, since_origin);
+                samples.push_misses(window.extent, successes);
+            }
+            (Self::Streak(streak), _) if successes > 0 => *streak = 0,
+            _ => {
+                for &latency in latencies {
+                    let record = Record { failed: false, latency, score: None, verdicts: &[] };
+                    self.record(condition, &record, since_origin);
                 }
             }
         }

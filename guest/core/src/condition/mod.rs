@@ -6,7 +6,7 @@ mod report;
 mod state;
 mod tree;
 
-pub(crate) use leased::LeasedRecord;
+pub(crate) use leased::LeasedRecords;
 pub use report::{Cause, Reading};
 pub(crate) use state::{LeafState, Record, rate_exceeds};
 pub(crate) use tree::{Leaf, Node, States, Tree};

@@ -52,13 +52,13 @@ impl BitRing {
 
     /// So many misses, one after the other.
     pub(crate) fn push_misses(&mut self, capacity: u32, misses: u32) {
-        if self.hits() == 0 && self.count() == capacity {
-            // They push out misses, so nothing changes but the place.
-            let place = ((u64::from(self.next()) + u64::from(misses)) % u64::from(capacity)) as u32;
+        if misses >= capacity || self.hits() == 0 && self.count() == capacity {
+            // Nothing but misses is left, and of those it doesn't matter which is the oldest.
+            self.clear();
             match self {
-                // Below the capacity, which is small.
-                Self::Small { next, .. } => *next = place as u8,
-                Self::Large(large) => large.next = place,
+                // The capacity is small.
+                Self::Small { count, .. } => *count = capacity as u8,
+                Self::Large(large) => large.count = capacity,
             }
             return;
         }

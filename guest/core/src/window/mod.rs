@@ -94,6 +94,16 @@ impl Samples {
         }
     }
 
+    /// So many samples that are no hits, of a window in which only hits matter.
+    pub(crate) fn push_misses(&mut self, extent: Extent, misses: u32) {
+        match (self, extent) {
+            (Self::Bits(ring), Extent::Count(capacity)) => ring.push_misses(capacity, misses),
+            (Self::Slices(ring), _) => ring.push_misses(misses),
+            // `new` pairs the others, and values always matter.
+            (Self::Bits(_) | Self::Values(_), _) => {}
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         match self {
             Self::Bits(ring) => ring.clear(),

@@ -79,6 +79,18 @@ impl SliceRing {
         }
     }
 
+    /// So many samples that are no hits and have no value.
+    pub(crate) fn push_misses(&mut self, misses: u32) {
+        let place = (self.index % self.slices.len() as u64) as usize;
+        let misses = misses.min(u32::MAX - self.total.count);
+        for part in [&mut self.slices[place], &mut self.total] {
+            part.count += misses;
+            if misses > 0 {
+                part.least = part.least.min(0);
+            }
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.slices.fill(Slice::EMPTY);
         (self.index, self.total) = (0, Slice::EMPTY);

@@ -223,7 +223,7 @@ impl Lane {
         }
         self.tally.passed(at);
         if let Some(change) = change {
-            self.changed(at, line, change);
+            self.changed(at, line, *change);
         }
         Ok(())
     }

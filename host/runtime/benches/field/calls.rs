@@ -73,6 +73,13 @@ struct Softfuse<'p> {
     pattern: &'p Pattern,
 }
 
+impl Softfuse<'_> {
+    /// What trips is measured elsewhere: refusals are cheaper than calls.
+    fn never_tripped(self) {
+        assert_eq!(self.breaker.status().unwrap().trip_count, 0, "it has tripped");
+    }
+}
+
 impl Guards for Softfuse<'_> {
     fn call(&self, call: u64) {
         let (permit, end) = match self.clock {
@@ -90,6 +97,56 @@ impl Guards for Softfuse<'_> {
         }
         let now = end.unwrap_or_else(|| self.breaker.now());
         black_box(permit.settle_at(outcome, now).effect);
+    }
+}
+
+/// The same by a closure, as the peers are called.
+struct Closure<'p>(Softfuse<'p>);
+
+impl Guards for Closure<'_> {
+    fn call(&self, call: u64) {
+        let now = Time::from_nanos(call as i64 * 1_000);
+        let fails = black_box(self.0.pattern.fails(call));
+        let _ = black_box(self.0.breaker.call_at(now, |_| (if fails { Err(()) } else { Ok(()) }, now)));
+    }
+}
+
+/// A lease by itself, without a breaker around it: no permit as a value, no metrics, no clock.
+struct Bare(softfuse_lease::Lease, Mutex<(softfuse_lease::Owner, softfuse_lease::Batch)>);
+
+/// Terms that ask for nothing but how many successes there are.
+const COUNTED: softfuse_lease::Terms<'static> = softfuse_lease::Terms {
+    permit: 0,
+    outcomes_max: u32::MAX,
+    until: None,
+    latency_max: None,
+    missing_score: None,
+    score_sums_min: None,
+    scores_roll: false,
+    scores_last: 0,
+    details: false,
+    tag: 0,
+};
+
+impl Bare {
+    fn new() -> Self {
+        let (lease, mut owner) = softfuse_lease::Lease::new(2);
+        lease.open(&mut owner, &COUNTED);
+        Self(lease, Mutex::new((owner, softfuse_lease::Batch::default())))
+    }
+}
+
+impl Guards for Bare {
+    fn call(&self, call: u64) {
+        let Self(lease, owner) = self;
+        let now = call * 1_000;
+        black_box(lease.admit(now));
+        let success = softfuse_lease::Entry::Success { latency: 0, score: None, pending: false };
+        if lease.keep(0, now, success).is_none() {
+            let (owner, batch) = &mut *owner.lock().unwrap();
+            lease.take(owner, batch);
+            lease.open(owner, &COUNTED);
+        }
     }
 }
 
@@ -171,18 +228,23 @@ fn tower(pattern: Arc<Pattern>) -> impl Guards {
     Tower(tower::ServiceBuilder::new().layer(layer).service(service))
 }
 
-/// One call's time, as each of so many threads sees it.
+/// One call's time, as each of so many threads sees it, each on a core of its own: a run is over before the system has spread
+/// them by itself.
 fn threads(guards: &impl Guards, threads: u64, calls: u64) -> Duration {
     if threads == 1 {
         let began = Instant::now();
         (0..calls).for_each(|call| guards.call(call));
         return began.elapsed();
     }
-    let barrier = std::sync::Barrier::new(threads as usize + 1);
+    let barrier = &std::sync::Barrier::new(threads as usize + 1);
+    let cores = &core_affinity::get_core_ids().unwrap_or_default();
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
+            .map(|thread| {
+                scope.spawn(move || {
+                    if let Some(core) = cores.get(thread as usize % cores.len().max(1)) {
+                        core_affinity::set_for_current(*core);
+                    }
                     barrier.wait();
                     let began = Instant::now();
                     (0..calls).for_each(|call| guards.call(call));
@@ -207,8 +269,10 @@ pub(crate) fn registry() -> Registry {
 
 const ERRORS: &str = "[trip_on]\nerror_rate_above = { rate = 0.9, window = 100 }";
 
-fn scored(window: u32) -> String {
-    format!("[trip_on]\nquality_below = {{ threshold = 0.7, window = {window} }}")
+/// Two threads' scores mix as they will, so that a threshold of .70 would trip; .60 is six deviations of a window's mean away.
+fn scored(window: u32, threads: u64) -> String {
+    let threshold = if threads == 1 { 0.7 } else { 0.6 };
+    format!("[trip_on]\nquality_below = {{ threshold = {threshold}, window = {window} }}")
 }
 
 fn recloser() -> recloser::Recloser {
@@ -235,7 +299,15 @@ pub(crate) fn measure(run: &mut Run) {
         }
         let pattern = Arc::new(Pattern::new(percent, false));
         let mut group = run.criterion.benchmark_group(&name);
-        bench(&mut group, "softfuse", of, &softfuse(&registry, ERRORS, Clock::Handed, &pattern));
+        let ours = softfuse(&registry, ERRORS, Clock::Handed, &pattern);
+        bench(&mut group, "softfuse", of, &ours);
+        ours.never_tripped();
+        let ours = Closure(softfuse(&registry, ERRORS, Clock::Handed, &pattern));
+        bench(&mut group, "softfuse-closure", of, &ours);
+        ours.0.never_tripped();
+        if percent == 0 {
+            bench(&mut group, "lease", of, &Bare::new());
+        }
         bench(&mut group, "recloser", of, &Recloser(recloser(), &pattern));
         bench(&mut group, "softfuse-clock", of, &softfuse(&registry, ERRORS, Clock::Read, &pattern));
         bench(&mut group, "recloser-clock", of, &RecloserTimed(Recloser(recloser(), &pattern)));
@@ -255,8 +327,10 @@ pub(crate) fn measure(run: &mut Run) {
         }
         let pattern = Pattern::new(percent, true);
         let mut group = run.criterion.benchmark_group(&name);
-        bench(&mut group, "softfuse", of, &softfuse(&registry, &scored(window), Clock::Handed, &pattern));
-        bench(&mut group, "mutex-core", of, &native(&scored(window), &pattern));
+        let ours = softfuse(&registry, &scored(window, of), Clock::Handed, &pattern);
+        bench(&mut group, "softfuse", of, &ours);
+        ours.never_tripped();
+        bench(&mut group, "mutex-core", of, &native(&scored(window, of), &pattern));
         let unscored = Pattern::new(percent, false);
         bench(&mut group, "unscored", of, &softfuse(&registry, ERRORS, Clock::Handed, &unscored));
         group.finish();

@@ -24,8 +24,17 @@ const fn row(what: &'static str, ours: &'static str, beside: &'static str, goal:
     Row { what, ours, beside, goal }
 }
 
-const ROWS: [Row; 37] = [
+const ROWS: [Row; 41] = [
     row("guarded call, clock handed in / recloser", "calls-0%-1/softfuse", "calls-0%-1/recloser", Some(1.0)),
+    row("the lease alone / recloser", "calls-0%-1/lease", "calls-0%-1/recloser", None),
+    row("the lease alone, 2 threads / recloser", "calls-0%-2/lease", "calls-0%-2/recloser", None),
+    row("guarded call by a closure / recloser", "calls-0%-1/softfuse-closure", "calls-0%-1/recloser", Some(1.0)),
+    row(
+        "2 threads, by a closure / mutex around the core",
+        "calls-0%-2/softfuse-closure",
+        "calls-0%-2/mutex-core",
+        Some(0.35),
+    ),
     row(
         "guarded call, clock read / recloser, clock read",
         "calls-0%-1/softfuse-clock",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Breaker;
+use super::permit::UNGUARDED;
 use crate::bindings::breaker as wit;
 use crate::caught::caught;
 use crate::types::{Effect, InvalidScore, Score, StateChange, Time};
@@ -14,14 +15,16 @@ use crate::types::{Effect, InvalidScore, Score, StateChange, Time};
 #[derive(Clone)]
 pub struct LateScores<'b> {
     breaker: Cow<'b, Breaker>,
-    raw: Option<u64>,
+    /// As the component gave it, or [`UNGUARDED`].
+    raw: u64,
     incarnation: u64,
     /// Set while the call's reporters owe a score; `None` where they never did.
     debt: Option<Arc<AtomicBool>>,
 }
 
 impl<'b> LateScores<'b> {
-    pub(super) fn new(breaker: Cow<'b, Breaker>, raw: Option<u64>, incarnation: u64, owed_by_reporters: bool) -> Self {
+    #[inline]
+    pub(super) fn new(breaker: Cow<'b, Breaker>, raw: u64, incarnation: u64, owed_by_reporters: bool) -> Self {
         let debt = owed_by_reporters.then(|| Arc::new(AtomicBool::new(true)));
         Self { breaker, raw, incarnation, debt }
     }
@@ -43,7 +46,7 @@ impl<'b> LateScores<'b> {
     ///
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
-    pub fn report_quality(&self, score: f64) -> Result<(Effect, Option<StateChange>), InvalidScore> {
+    pub fn report_quality(&self, score: f64) -> Result<(Effect, Option<Box<StateChange>>), InvalidScore> {
         let score = Score::new(score)?;
         Ok(self.report_score(score, self.breaker.now()))
     }
@@ -52,37 +55,40 @@ impl<'b> LateScores<'b> {
     ///
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
-    pub fn report_quality_at(&self, score: f64, now: Time) -> Result<(Effect, Option<StateChange>), InvalidScore> {
+    pub fn report_quality_at(&self, score: f64, now: Time) -> Result<(Effect, Option<Box<StateChange>>), InvalidScore> {
         Ok(self.report_score(Score::new(score)?, now))
     }
 
-    pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<StateChange>) {
-        if let Some(effect) = self.raw.and_then(|raw| self.breaker.0.leased.keep_late(raw, score, now)) {
+    pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<Box<StateChange>>) {
+        if self.raw != UNGUARDED
+            && let Some(effect) = self.breaker.0.leased.keep_late(self.raw, score, now)
+        {
             self.take_debt();
+            self.breaker.0.meters.tallies.scored(score);
             return (effect, None);
         }
         let reported = self.report(wit::QualityReport::Score(score.get()), now);
         if !matches!(reported.0, Effect::Stale | Effect::Lost) {
-            self.breaker.0.meters.tally().scored(score);
+            self.breaker.0.meters.tallies.scored(score);
         }
         reported
     }
 
     /// Says that no score will come, for an outcome whose score was pending.
-    pub fn report_missing(&self) -> (Effect, Option<StateChange>) {
+    pub fn report_missing(&self) -> (Effect, Option<Box<StateChange>>) {
         self.report_missing_at(self.breaker.now())
     }
 
     /// [`report_missing`](Self::report_missing), at `now`.
-    pub fn report_missing_at(&self, now: Time) -> (Effect, Option<StateChange>) {
+    pub fn report_missing_at(&self, now: Time) -> (Effect, Option<Box<StateChange>>) {
         self.report(wit::QualityReport::Missing, now)
     }
 
-    fn report(&self, report: wit::QualityReport, now: Time) -> (Effect, Option<StateChange>) {
+    fn report(&self, report: wit::QualityReport, now: Time) -> (Effect, Option<Box<StateChange>>) {
         self.take_debt();
         match self.raw {
-            Some(raw) => self.breaker.0.report(raw, self.incarnation, report, now),
-            None => (Effect::Lost, None),
+            UNGUARDED => (Effect::Lost, None),
+            raw => self.breaker.0.report(raw, self.incarnation, report, now),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) use owner::{Asked, Leasing};
 use softfuse_lease::{Admission, Entry, Lease};
 
 use crate::error::Rejected;
-use crate::types::{Effect, Outcome, OutcomeKind, Score, Signal, State, Time, span_nanos};
+use crate::types::{Effect, Outcome, OutcomeKind, Score, Signal, State, Time};
 
 /// [`Terms::tag`]: what becomes of an outcome that is kept.
 const RECORDED: u32 = 0;
@@ -69,7 +69,7 @@ struct Refusal {
 
 impl Leased {
     /// A call's admission or refusal, where the component has allowed it beforehand.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&self, now: Time) -> (Admission, u64) {
         // Read first: should the lease be of a later one, a permit that is unknown is taken for lost, not for nonsense.
         let incarnation = u64::from(self.incarnation.load(Ordering::Acquire));
@@ -95,6 +95,13 @@ impl Leased {
         self.state.store(state.as_metric(), Ordering::Relaxed);
     }
 
+    /// The permit of a call that is admitted under a buffer, and the incarnation in which it was granted.
+    #[inline(always)]
+    pub(super) fn admitted(&self, now: Time) -> Option<(u64, u64)> {
+        let incarnation = u64::from(self.incarnation.load(Ordering::Acquire));
+        Some((self.lent.get()?.lease.admitted(now.nanos())?, incarnation))
+    }
+
     /// One more permit that the component was asked for, or record that it was handed: how many, up to 65,535.
     fn count_asked(&self) -> u32 {
         let asked = self.asked.load(Ordering::Relaxed).saturating_add(1);
@@ -117,15 +124,20 @@ impl Leased {
     }
 
     /// Keeps an outcome for later, where that is benign.
-    #[inline]
-    pub(super) fn keep(&self, permit: u64, outcome: &Outcome, latency: Duration, now: Time) -> Option<Effect> {
-        let lent = self.lent.get()?;
-        lent.lease.keep(permit, now.nanos(), entry(outcome, latency)?).map(effect)
+    #[inline(always)]
+    pub(super) fn keep(&self, permit: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Option<Effect> {
+        self.keep_entry(permit, entry(outcome, latency_nanos)?, now)
+    }
+
+    /// Keeps what may wait, where that is benign.
+    #[inline(always)]
+    pub(super) fn keep_entry(&self, permit: u64, entry: Entry, now: Time) -> Option<Effect> {
+        self.lent.get()?.lease.keep(permit, now.nanos(), entry).map(effect)
     }
 
     /// Keeps a late score, where that is benign. One that won't come is left to the component: it knows what that counts as.
     pub(super) fn keep_late(&self, permit: u64, score: Score, now: Time) -> Option<Effect> {
-        self.lent.get()?.lease.keep(permit, now.nanos(), Entry::Late(Some(score.units()))).map(effect)
+        self.keep_entry(permit, Entry::Late(score.units()), now)
     }
 
     /// The latest time that a call or the component has seen.
@@ -185,8 +197,8 @@ impl Leased {
 }
 
 /// An outcome as what may wait; none for what never may.
-#[inline]
-fn entry(outcome: &Outcome, latency: Duration) -> Option<Entry> {
+#[inline(always)]
+fn entry(outcome: &Outcome, latency: u64) -> Option<Entry> {
     if outcome.kind != OutcomeKind::Success || outcome.retry_after.is_some() {
         return None;
     }
@@ -195,7 +207,7 @@ fn entry(outcome: &Outcome, latency: Duration) -> Option<Entry> {
         Signal::Score(score) => (Some(score.units()), false),
         Signal::Pending => (None, true),
     };
-    Some(Entry::Success { latency: span_nanos(latency), score, pending })
+    Some(Entry::Success { latency, score, pending })
 }
 
 fn effect(tag: u32) -> Effect {

@@ -8,6 +8,7 @@ mod permit;
 mod reporter;
 mod retire;
 mod shared;
+mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) use kin::{Home, Kin, Lendings, Lent};
 pub use late::LateScores;
 use leased::Asked;
 pub(crate) use permit::Debtor;
+use permit::UNGUARDED;
 pub use permit::{Permit, Settled};
 pub use reporter::{Reported, Reporter};
 pub(crate) use shared::Shared;
@@ -29,6 +31,7 @@ use crate::bindings::breaker as wit;
 use crate::component::Cell;
 use crate::condition::Held;
 use crate::error::{ComponentFailure, Rejected};
+use crate::metrics::Count;
 use crate::policy::Policy;
 use crate::text::shortened;
 use crate::types::{CircuitStatus, OperatorState, State, StateChange, Time, span_nanos};
@@ -221,19 +224,23 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal.
+    #[inline(always)]
     pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
         match self.0.leased.admit(now) {
-            (Admission::Admitted(permit), incarnation) => {
-                return Ok(Permit::new(self, Some(permit), incarnation, now));
-            }
-            (Admission::Refused { now }, _) => {
-                if let Some(rejected) = self.0.leased.rejected(self.0.name(), now) {
-                    return Err(rejected);
-                }
-            }
-            (Admission::Ask, _) => {}
+            (Admission::Admitted(permit), incarnation) => Ok(Permit::new(self, permit, incarnation, now)),
+            (Admission::Refused { now: at }, _) => match self.0.leased.rejected(self.0.name(), at) {
+                Some(rejected) => Err(rejected),
+                None => self.ask_for_permit(now),
+            },
+            (Admission::Ask, _) => self.ask_for_permit(now),
         }
-        self.ask_for_permit(now)
+    }
+
+    /// What a permit is made of that nobody need be asked for: itself, and the incarnation in which it was granted. For all others
+    /// there is [`permit_at`](Self::permit_at).
+    #[inline(always)]
+    pub(crate) fn lent_permit(&self, now: Time) -> Option<(u64, u64)> {
+        self.0.leased.admitted(now)
     }
 
     #[cold]
@@ -257,17 +264,17 @@ impl Breaker {
             }
         });
         let rejected = match asked {
-            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self, Some(permit), incarnation, admitted_at)),
+            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self, permit, incarnation, admitted_at)),
             Ok((Err(rejection), _)) => self.0.rejected(rejection),
             Err(failure) => match self.0.refused_by_failure(failure) {
                 Some(rejected) => rejected,
                 None => {
-                    self.0.meters.tally().unguarded += 1;
-                    return Ok(Permit::new(self, None, 0, admitted_at));
+                    self.0.meters.tallies.count(Count::Unguarded, 1);
+                    return Ok(Permit::new(self, UNGUARDED, 0, admitted_at));
                 }
             },
         };
-        self.0.meters.tally().rejected += 1;
+        self.0.meters.tallies.count(Count::Rejected, 1);
         Err(rejected)
     }
 }

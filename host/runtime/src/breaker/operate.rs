@@ -11,12 +11,12 @@ use crate::component::{Restored, Seated};
 use crate::condition::CallRecord;
 use crate::error::ComponentFailure;
 use crate::limits::Limits;
-use crate::types::{Effect, Event, EventReason, Outcome, Signal, State, StateChange, Time};
+use crate::types::{Effect, Event, EventReason, Outcome, State, StateChange, Time};
 
 type Store = wasmtime::Store<Limits>;
 
 /// What recording came to: what became of it, and the change that it made.
-pub(crate) type Recorded = (Effect, Option<StateChange>);
+pub(crate) type Recorded = (Effect, Option<Box<StateChange>>);
 
 impl Shared {
     /// Asks the component and changes nothing but what it says that it changes.
@@ -25,7 +25,7 @@ impl Shared {
         asked: Asked,
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
-    ) -> Result<(T, Option<StateChange>), ComponentFailure> {
+    ) -> Result<(T, Option<Box<StateChange>>), ComponentFailure> {
         let mut inner = self.inner.lock();
         let result = self.operate_locked(&mut inner, asked, now, operation);
         self.publish(inner);
@@ -39,7 +39,7 @@ impl Shared {
         asked: Asked,
         now: Time,
         operation: impl FnOnce(&mut Seated<'_>) -> Result<(T, Option<wit::Event>), ComponentFailure>,
-    ) -> Result<(T, Option<StateChange>), ComponentFailure> {
+    ) -> Result<(T, Option<Box<StateChange>>), ComponentFailure> {
         let Inner { cell, rare } = inner;
         let mut not_lent = Leasing::default();
         let (leasing, mut known) = match rare.as_deref_mut() {
@@ -62,20 +62,21 @@ impl Shared {
                 fresh |= self.welcome_back(&mut seated, restored, lost, now, told)?;
             }
             // None, unless what came last was no longer benign, or the component doesn't keep to its lease.
-            let mut events = self.record_leased(leasing, &mut seated, asked)?;
+            let by_lease = self.record_leased(leasing, &mut seated, asked)?;
             let (answer, event) = operation(&mut seated)?;
-            events.extend(event);
+            let events = [by_lease, event];
+            let latest = events.iter().flatten().next_back();
             // The answer stands, even if the component fails at what follows; what wasn't saved is then lost.
-            let save = !events.is_empty() || seated.cell().is_due(*snapshot_every, *snapshot_interval, now);
+            let save = latest.is_some() || seated.cell().is_due(*snapshot_every, *snapshot_interval, now);
             let saved = if save { seated.save() } else { Ok(()) };
             if saved.is_err() {
-                seated.cell().note_unsaved(events.last());
+                seated.cell().note_unsaved(latest);
             }
             let mut change = None;
-            for event in events {
+            for event in events.into_iter().flatten() {
                 let happened = StateChange::from_wit(event);
                 fresh |= self.changed(&happened, told);
-                change = Some(happened);
+                change = Some(Box::new(happened));
             }
             // An open period may have become longer, without an event.
             let refusing = asked == Asked::Record && matches!(self.known_state(), State::Open | State::ForcedOpen);
@@ -214,21 +215,27 @@ impl Shared {
             seated.cell().due = true;
             Ok(((), event))
         });
-        changed.map(|((), change)| change)
+        changed.map(|((), change)| change.map(|change| *change))
     }
 
     /// Settles a permit that the component gave.
+    #[cold]
     pub(super) fn record(
         &self,
         permit: u64,
         incarnation: u64,
-        outcome: Outcome,
-        latency: std::time::Duration,
+        outcome: &Outcome,
+        latency_nanos: u64,
         now: Time,
     ) -> Recorded {
         let now = self.leased.seen(now);
         let mut inner = self.inner.lock();
-        let verdicts = match self.verdicts(&mut inner, permit, outcome, latency, now) {
+        // Whoever held the lock may have opened the next lease: of threads that find one full, the first hands it in, and the others
+        // go on.
+        if let Some(effect) = self.leased.keep(permit, outcome, latency_nanos, now) {
+            return (effect, None);
+        }
+        let verdicts = match self.verdicts(&mut inner, permit, outcome, latency_nanos, now) {
             Ok(verdicts) => verdicts,
             Err(_) => {
                 self.lose(&mut inner);
@@ -236,8 +243,8 @@ impl Shared {
                 return (Effect::Lost, None);
             }
         };
-        if let Some(entry) = inner.leasing().and_then(|leasing| leasing.goes_together(permit, &outcome, latency))
-            && !inner.has_conditions()
+        if !inner.has_conditions()
+            && let Some(entry) = self.goes_together(&mut inner, permit, outcome, latency_nanos, now)
         {
             let together = Asked::Together(entry, now.nanos());
             let settled = self.operate_locked(&mut inner, together, now, |_| Ok(((), None)));
@@ -256,10 +263,12 @@ impl Shared {
             self.publish(inner);
             return recorded;
         }
-        let outcome = outcome.to_wit(latency, verdicts);
+        let outcome = outcome.to_wit(latency_nanos);
         let settled = self.operate_locked(&mut inner, Asked::Record, now, |seated| {
-            let answer =
-                seated.ask(|guest, store, id| guest.call_record_outcome(store, id, permit, &outcome, now.nanos()))?;
+            let answer = seated.ask(|guest, store, id| match &verdicts[..] {
+                [] => guest.call_record_outcome(store, id, permit, outcome, now.nanos()),
+                verdicts => guest.call_record_judged_outcome(store, id, permit, outcome, verdicts, now.nanos()),
+            })?;
             self.taken(seated, answer, incarnation, now)
         });
         let recorded = settled.unwrap_or_else(|_| {
@@ -292,8 +301,8 @@ impl Shared {
         &self,
         inner: &mut Inner,
         permit: u64,
-        outcome: Outcome,
-        latency: std::time::Duration,
+        outcome: &Outcome,
+        latency_nanos: u64,
         now: Time,
     ) -> Result<Vec<Option<String>>, ComponentFailure> {
         if !inner.has_conditions() {
@@ -313,10 +322,7 @@ impl Shared {
             wit::Standing::Probe => conditions.reset(self.name(), outbox),
             wit::Standing::Current => {}
         }
-        let score = match outcome.signal {
-            Signal::Score(score) => Some(score),
-            Signal::None | Signal::Pending => None,
-        };
+        let (score, latency) = (outcome.score(), std::time::Duration::from_nanos(latency_nanos));
         Ok(conditions.record(self.name(), &CallRecord { kind: outcome.kind, latency, score, at: now }, outbox))
     }
 

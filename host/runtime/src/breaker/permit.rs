@@ -6,9 +6,15 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::{Breaker, LateScores, Reporter};
+use softfuse_lease::Entry;
+
+use super::operate::Recorded;
+use super::standing::Standing;
+use super::{Breaker, LateScores, Reporter, Shared};
 use crate::caught::caught;
-use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time};
+use crate::types::{
+    Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time, span_nanos,
+};
 
 /// The right to one call. Settle it when the call has ended. It borrows its breaker, so that busy threads needn't meet to
 /// count who holds it; [`into_owned`](Self::into_owned) makes one that goes anywhere.
@@ -19,20 +25,33 @@ use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Scor
 #[must_use = "a permit that is dropped counts as a cancelled call"]
 pub struct Permit<'b> {
     breaker: Cow<'b, Breaker>,
-    /// `None`: the component failed, and the registry fails open.
-    raw: Option<u64>,
-    incarnation: u64,
+    /// As the component gave it, or [`UNGUARDED`].
+    raw: u64,
+    standing: Standing,
     admitted_at: Time,
-    score: Option<Score>,
+    /// What was reported last; NaN where nothing was.
+    score: f64,
+    /// What few calls need: a permit is moved about, so that it has to be small.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+struct Rest {
     /// Where scores are reported as well, once somebody has asked for one.
     reporter: Option<Reporter>,
-    /// The guarded code runs: if the permit is dropped now, that code has panicked.
-    in_call: bool,
-    /// Reports go no longer into the outcome.
-    closed: bool,
     /// How the call ended, where that is known and only its scoring is under way.
     ended: Option<(Outcome, Time)>,
-    settled: bool,
+}
+
+/// No permit: the component failed, and the registry fails open. No component gives such a one.
+pub(super) const UNGUARDED: u64 = u64::MAX;
+
+/// A permit of which there is nothing to know but this.
+struct Plain<'b> {
+    breaker: &'b Breaker,
+    raw: u64,
+    incarnation: u64,
+    admitted_at: Time,
 }
 
 /// Who owes the score of an outcome that is settled as pending.
@@ -47,36 +66,42 @@ pub(crate) enum Debtor {
 }
 
 impl<'b> Permit<'b> {
-    pub(super) fn new(breaker: &'b Breaker, raw: Option<u64>, incarnation: u64, admitted_at: Time) -> Self {
+    #[inline(always)]
+    pub(super) fn new(breaker: &'b Breaker, raw: u64, incarnation: u64, admitted_at: Time) -> Self {
         Self {
             breaker: Cow::Borrowed(breaker),
             raw,
-            incarnation,
+            standing: Standing::new(incarnation),
             admitted_at,
-            score: None,
-            reporter: None,
-            in_call: false,
-            closed: false,
-            ended: None,
-            settled: false,
+            score: f64::NAN,
+            rest: None,
         }
     }
 
     /// The same permit, which holds its breaker: for a call that outlives the one at hand, in another task perhaps.
     pub fn into_owned(mut self) -> Permit<'static> {
-        // What is left behind is settled, as far as it is concerned.
-        self.settled = true;
-        Permit {
+        let owned = Permit {
             breaker: Cow::Owned(self.breaker().clone()),
             raw: self.raw,
-            incarnation: self.incarnation,
+            standing: self.standing,
             admitted_at: self.admitted_at,
             score: self.score,
-            reporter: self.reporter.take(),
-            in_call: self.in_call,
-            closed: self.closed,
-            ended: self.ended.take(),
-            settled: false,
+            rest: self.rest.take(),
+        };
+        // What is left behind is settled, as far as it is concerned.
+        self.standing.set(Standing::SETTLED, true);
+        owned
+    }
+
+    /// The permit as it was given, if nothing has come to it since.
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'b>> {
+        match (&self.breaker, &self.rest) {
+            (Cow::Borrowed(breaker), None) if self.score.is_nan() && self.raw != UNGUARDED => {
+                let (raw, incarnation, admitted_at) = (self.raw, self.standing.incarnation(), self.admitted_at);
+                Some(Plain { breaker, raw, incarnation, admitted_at })
+            }
+            _ => None,
         }
     }
 
@@ -95,7 +120,7 @@ impl<'b> Permit<'b> {
     /// Whether the call is guarded: `false` where the component had failed and the registry fails open.
     #[must_use]
     pub const fn is_guarded(&self) -> bool {
-        self.raw.is_some()
+        self.raw != UNGUARDED
     }
 
     /// Says how good the answer is, while the call is under way. The last report before the settlement counts; it wins
@@ -105,9 +130,9 @@ impl<'b> Permit<'b> {
     /// For a number that is no score; nothing is changed by it.
     pub fn report_quality(&mut self, score: f64) -> Result<(), InvalidScore> {
         let score = Score::new(score)?;
-        match &self.reporter {
+        match self.asked_reporter() {
             Some(reporter) => drop(reporter.report_quality(score.get())?),
-            None => self.score = Some(score),
+            None => self.score = score.get(),
         }
         Ok(())
     }
@@ -115,31 +140,51 @@ impl<'b> Permit<'b> {
     /// The score that was reported last.
     #[must_use]
     pub fn reported(&self) -> Option<Score> {
-        self.score.or_else(|| self.reporter.as_ref()?.reported())
+        self.own_score().or_else(|| self.asked_reporter()?.reported())
+    }
+
+    /// What was reported on the permit itself.
+    fn own_score(&self) -> Option<Score> {
+        // Only scores are kept, and NaN is none.
+        Score::new(self.score).ok()
+    }
+
+    /// The reporter, if somebody has asked for one.
+    fn asked_reporter(&self) -> Option<&Reporter> {
+        self.rest.as_ref()?.reporter.as_ref()
     }
 
     /// Where others report this call's score: while it is under way, or after it. Once one has been asked for, the reporters
     /// owe the score of an outcome that is settled as pending, and no longer the holder of [`Settled::late`]: see
     /// [`Reporter`].
     pub fn reporter(&mut self) -> Reporter {
+        let own_score = self.own_score();
         let (breaker, score) = (&self.breaker, &mut self.score);
-        self.reporter.get_or_insert_with(|| Reporter::new(Breaker::clone(breaker), score.take())).clone()
+        let reporter = &mut self.rest.get_or_insert_default().reporter;
+        let made = reporter.get_or_insert_with(|| {
+            *score = f64::NAN;
+            Reporter::new(Breaker::clone(breaker), own_score)
+        });
+        made.clone()
     }
 
     /// Ends the time in which reports go into the outcome: the last of them.
     pub(crate) fn close_reports(&mut self) -> Option<Score> {
-        if !self.closed {
-            self.closed = true;
-            self.score = self.score.or_else(|| self.reporter.as_ref()?.take());
+        if !self.standing.is(Standing::CLOSED) {
+            self.standing.set(Standing::CLOSED, true);
+            if self.score.is_nan() {
+                let reported = self.asked_reporter().and_then(Reporter::take);
+                self.score = reported.map_or(f64::NAN, Score::get);
+            }
         }
-        self.score
+        self.own_score()
     }
 
     /// Runs the guarded code, whose panic counts as an error.
     pub(crate) fn in_call<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
-        self.in_call = true;
+        self.standing.set(Standing::IN_CALL, true);
         let result = run(self);
-        self.in_call = false;
+        self.standing.set(Standing::IN_CALL, false);
         result
     }
 
@@ -150,71 +195,99 @@ impl<'b> Permit<'b> {
     }
 
     /// Settles it: the service answered.
+    #[inline]
     pub fn success(self) -> Settled<'b> {
         self.settle(Outcome::success())
     }
 
     /// Settles it: the service failed.
+    #[inline]
     pub fn failure(self, kind: FailureKind) -> Settled<'b> {
         self.settle(Outcome::failure(kind))
     }
 
     /// Settles it.
+    #[inline]
     pub fn settle(self, outcome: Outcome) -> Settled<'b> {
         let now = self.breaker.now();
         self.settle_at(outcome, now)
     }
 
     /// [`settle`](Self::settle), at `now`.
+    #[inline]
     pub fn settle_at(self, outcome: Outcome, now: Time) -> Settled<'b> {
         self.settle_owed_by(Debtor::Holder, outcome, now)
     }
 
     /// [`settle_at`](Self::settle_at), where it is known who owes a score.
+    #[inline(always)]
     pub(crate) fn settle_owed_by(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
+        if outcome.signal != Signal::Pending
+            && let Some(plain) = self.plain()
+        {
+            // There is nothing in it that wants to be dropped.
+            std::mem::forget(self);
+            return plain.settle(&outcome, now);
+        }
         self.record(debtor, outcome, now)
+    }
+
+    /// The same, for the guarded code that runs next: if the permit is dropped meanwhile, that code has panicked.
+    #[inline(always)]
+    pub(crate) fn for_call(breaker: &'b Breaker, raw: u64, incarnation: u64, admitted_at: Time) -> Self {
+        let mut permit = Self::new(breaker, raw, incarnation, admitted_at);
+        permit.standing.set(Standing::IN_CALL, true);
+        permit
+    }
+
+    /// Ends a [call](Self::for_call) whose answer is a success, and keeps that, where the component has allowed it: whether it
+    /// did. The permit is settled then, without having been moved about.
+    #[inline(always)]
+    pub(crate) fn keep_success(&mut self, now: Time) -> bool {
+        if self.rest.is_some() || self.raw == UNGUARDED {
+            return false;
+        }
+        let (latency, score, shared) = (now.nanos_since(self.admitted_at), self.own_score(), &self.breaker.0);
+        let entry = Entry::Success { latency, score: score.map(Score::units), pending: false };
+        let kept = shared.leased.keep_entry(self.raw, entry, now).is_some();
+        if kept {
+            shared.meters.tallies.settled(OutcomeKind::Success, latency, score);
+            self.standing.set(Standing::SETTLED, true);
+        }
+        kept
+    }
+
+    /// Ends a [call](Self::for_call).
+    pub(crate) fn end_call(&mut self) {
+        self.standing.set(Standing::IN_CALL, false);
     }
 
     /// Notes how the call ended, so that it counts even if nobody waits for its scoring.
     pub(crate) fn note_end(&mut self, outcome: Outcome, ended_at: Time) {
-        self.ended = Some((outcome, ended_at));
+        self.rest.get_or_insert_default().ended = Some((outcome, ended_at));
     }
 
     fn record(&mut self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled<'b> {
-        self.settled = true;
-        let latency = outcome.latency.unwrap_or_else(|| now.saturating_since(self.admitted_at));
+        self.standing.set(Standing::SETTLED, true);
         if let Some(score) = self.close_reports()
             && !matches!(outcome.signal, Signal::Score(_))
         {
             outcome.signal = Signal::Score(score);
         }
         let owed = self.reporters_owe(debtor, &outcome);
-        let shared = &self.breaker.0;
-        let kept = self.raw.and_then(|raw| shared.leased.keep(raw, &outcome, latency, now));
-        let (effect, change) = match (kept, self.raw) {
-            (Some(effect), _) => (effect, None),
-            (None, raw) => {
-                let mut tally = shared.meters.tally();
-                tally.settled(outcome.kind, latency);
-                if let Signal::Score(score) = outcome.signal
-                    && !outcome.kind.is_neutral()
-                {
-                    tally.scored(score);
-                }
-                drop(tally);
-                raw.map_or((Effect::Lost, None), |raw| shared.record(raw, self.incarnation, outcome, latency, now))
-            }
-        };
-        let raw = self.raw.filter(|_| effect != Effect::Lost);
+        let latency_nanos = latency_nanos(&outcome, self.admitted_at, now);
+        let (effect, change) =
+            record(&self.breaker.0, self.raw, self.standing.incarnation(), &outcome, latency_nanos, now);
+        let raw = if effect == Effect::Lost { UNGUARDED } else { self.raw };
         let breaker = match &self.breaker {
             Cow::Borrowed(breaker) => Cow::Borrowed(*breaker),
             Cow::Owned(breaker) => Cow::Owned(breaker.clone()),
         };
-        let late = LateScores::new(breaker, raw, self.incarnation, owed);
-        if let Some(reporter) = &self.reporter {
+        let late = LateScores::new(breaker, raw, self.standing.incarnation(), owed);
+        if let Some(reporter) = self.asked_reporter() {
             reporter.end((!outcome.kind.is_neutral()).then(|| late.clone().into_owned()));
         }
-        Settled { effect, change, latency, late }
+        Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
     }
 
     /// Whether this call's reporters owe its score from now on. If so, there is one: the permit's own, at least, with
@@ -223,7 +296,7 @@ impl<'b> Permit<'b> {
         let pending = outcome.signal == Signal::Pending && outcome.kind == OutcomeKind::Success;
         let owe = pending
             && match debtor {
-                Debtor::Holder => self.reporter.is_some(),
+                Debtor::Holder => self.asked_reporter().is_some(),
                 Debtor::Reporters => true,
                 Debtor::Scorer => false,
             };
@@ -234,13 +307,46 @@ impl<'b> Permit<'b> {
     }
 }
 
+impl<'b> Plain<'b> {
+    #[inline(always)]
+    fn settle(self, outcome: &Outcome, now: Time) -> Settled<'b> {
+        let Self { breaker, raw, incarnation, admitted_at } = self;
+        let latency_nanos = latency_nanos(outcome, admitted_at, now);
+        let (effect, change) = record(&breaker.0, raw, incarnation, outcome, latency_nanos, now);
+        let raw = if effect == Effect::Lost { UNGUARDED } else { raw };
+        let late = LateScores::new(Cow::Borrowed(breaker), raw, incarnation, false);
+        Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
+    }
+}
+
+/// The latency that counts.
+#[inline(always)]
+fn latency_nanos(outcome: &Outcome, admitted_at: Time, now: Time) -> u64 {
+    outcome.latency.map_or_else(|| now.nanos_since(admitted_at), span_nanos)
+}
+
+/// Counts an outcome, and keeps it for later or records it at once.
+#[inline(always)]
+fn record(shared: &Shared, raw: u64, incarnation: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Recorded {
+    let score = outcome.score().filter(|_| !outcome.kind.is_neutral());
+    shared.meters.tallies.settled(outcome.kind, latency_nanos, score);
+    if raw == UNGUARDED {
+        return (Effect::Lost, None);
+    }
+    match shared.leased.keep(raw, outcome, latency_nanos, now) {
+        Some(effect) => (effect, None),
+        None => shared.record(raw, incarnation, outcome, latency_nanos, now),
+    }
+}
+
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.settled {
+        if self.standing.is(Standing::SETTLED) {
             return;
         }
-        let (outcome, now) = self.ended.take().unwrap_or_else(|| {
-            let kind = if self.in_call { OutcomeKind::Error } else { OutcomeKind::Cancelled };
+        let ended = self.rest.as_mut().and_then(|rest| rest.ended.take());
+        let (outcome, now) = ended.unwrap_or_else(|| {
+            let kind = if self.standing.is(Standing::IN_CALL) { OutcomeKind::Error } else { OutcomeKind::Cancelled };
             // A clock that panics may be why it is dropped, and a second panic would end the process.
             (Outcome::new(kind), caught("the clock", || self.breaker.now()).unwrap_or(self.admitted_at))
         });
@@ -254,7 +360,7 @@ impl fmt::Debug for Permit<'_> {
         f.debug_struct("Permit")
             .field("breaker", &self.breaker.name())
             .field("admitted_at", &self.admitted_at)
-            .field("score", &self.score)
+            .field("score", &self.own_score())
             .finish_non_exhaustive()
     }
 }
@@ -264,8 +370,8 @@ impl fmt::Debug for Permit<'_> {
 pub struct Settled<'b> {
     /// What became of the outcome.
     pub effect: Effect,
-    /// The change of state that it made.
-    pub change: Option<StateChange>,
+    /// The change of state that it made; boxed, since most calls make none.
+    pub change: Option<Box<StateChange>>,
     /// The latency that was recorded.
     pub latency: Duration,
     /// For scores that come later.
@@ -276,6 +382,6 @@ impl Settled<'_> {
     /// Whether this call opened the circuit.
     #[must_use]
     pub fn tripped(&self) -> bool {
-        self.change.as_ref().is_some_and(StateChange::is_trip)
+        self.change.as_ref().is_some_and(|change| change.is_trip())
     }
 }

@@ -40,7 +40,7 @@ pub enum Reported {
         /// [`Effect::Ignored`]: the call's outcome was neutral.
         effect: Effect,
         /// The change of state that it made.
-        change: Option<StateChange>,
+        change: Option<Box<StateChange>>,
     },
 }
 

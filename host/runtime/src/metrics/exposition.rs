@@ -10,8 +10,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use super::tally::{LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS};
-use super::{BreakerMeters, ComponentMeters, ScorerTally, StateMeter, Tally};
+use super::tally::Sampled;
+use super::{BreakerMeters, ComponentMeters, Count, ScorerTally, StateMeter};
 use crate::types::State;
 
 /// What there is to read.
@@ -25,7 +25,6 @@ pub(super) struct Exposition {
 /// A series as of one moment.
 struct Read {
     meters: Arc<BreakerMeters>,
-    tally: Tally,
     scorers: BTreeMap<Arc<str>, ScorerTally>,
 }
 
@@ -33,14 +32,18 @@ impl Read {
     fn name(&self) -> &str {
         &self.meters.name
     }
+
+    fn count(&self, what: Count) -> u64 {
+        self.meters.tallies.counted(what)
+    }
 }
 
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let series: Vec<Arc<BreakerMeters>> = self.series.lock().values().cloned().collect();
         let read = |meters: Arc<BreakerMeters>| {
-            let (tally, scorers) = (meters.tally().clone(), meters.scorers.lock().clone());
-            Read { meters, tally, scorers }
+            let scorers = meters.scorers.lock().clone();
+            Read { meters, scorers }
         };
         let series: Vec<Read> = series.into_iter().map(read).collect();
         states(&mut encoder, &series)?;
@@ -53,6 +56,11 @@ impl Collector for Exposition {
 
 fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, count: u64) -> Result<(), Error> {
     metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)
+}
+
+fn histogram(metric: &mut MetricEncoder<'_>, breaker: &str, samples: &Sampled) -> Result<(), Error> {
+    let labels = [("breaker", breaker)];
+    metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(samples.sum, samples.count, &samples.buckets, None)
 }
 
 fn states(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
@@ -82,30 +90,29 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Err
     let help = "Openings, re-openings included.";
     let mut metric = encoder.encode_descriptor("trip", help, None, MetricType::Counter)?;
     for one in series {
-        count(&mut metric, &[("breaker", one.name())], one.tally.trips)?;
+        count(&mut metric, &[("breaker", one.name())], one.count(Count::Trips))?;
     }
     let mut metric = encoder.encode_descriptor("call", "Calls by how they ended.", None, MetricType::Counter)?;
     for one in series {
-        let tally = &one.tally;
         let outcomes = [
-            ("success", tally.successes),
-            ("failure", tally.failures),
-            ("neutral", tally.neutral),
-            ("rejected", tally.rejected),
+            ("success", Count::Successes),
+            ("failure", Count::Failures),
+            ("neutral", Count::Neutral),
+            ("rejected", Count::Rejected),
         ];
-        for (outcome, calls) in outcomes {
-            count(&mut metric, &[("breaker", one.name()), ("outcome", outcome)], calls)?;
+        for (outcome, what) in outcomes {
+            count(&mut metric, &[("breaker", one.name()), ("outcome", outcome)], one.count(what))?;
         }
     }
     let help = "Calls that were admitted without a breaker, since its component had failed.";
     let mut metric = encoder.encode_descriptor("unguarded", help, None, MetricType::Counter)?;
     for one in series {
-        count(&mut metric, &[("breaker", one.name())], one.tally.unguarded)?;
+        count(&mut metric, &[("breaker", one.name())], one.count(Count::Unguarded))?;
     }
     let help = "Outcomes and late scores that were recorded together, under a lease.";
     let mut metric = encoder.encode_descriptor("leased", help, None, MetricType::Counter)?;
     for one in series {
-        count(&mut metric, &[("breaker", one.name())], one.tally.leased)?;
+        count(&mut metric, &[("breaker", one.name())], one.count(Count::Leased))?;
     }
     Ok(())
 }
@@ -113,16 +120,12 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Err
 fn samples(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Error> {
     let mut metric = encoder.encode_descriptor("quality_score", "Scores of answers.", None, MetricType::Histogram)?;
     for one in series {
-        let (sum, count, buckets) = one.tally.scores.exposed(&SCORE_BUCKETS);
-        let labels = [("breaker", one.name())];
-        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        histogram(&mut metric, one.name(), &one.meters.tallies.scores())?;
     }
     let help = "Latencies of settled calls.";
     let mut metric = encoder.encode_descriptor("latency_seconds", help, None, MetricType::Histogram)?;
     for one in series {
-        let (sum, count, buckets) = one.tally.latencies.exposed(&LATENCY_BUCKETS_SECONDS);
-        let labels = [("breaker", one.name())];
-        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        histogram(&mut metric, one.name(), &one.meters.tallies.latencies())?;
     }
     Ok(())
 }

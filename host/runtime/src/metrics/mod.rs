@@ -20,8 +20,8 @@
 //! A keyed family's breakers share one `breaker` label, the family's name: a label per tenant would have no bound. A breaker
 //! that its registry forgets takes its series with it.
 //!
-//! Breakers count into plain numbers of their own, and a collector reads those when it is asked: a guarded call then costs
-//! one uncontended lock, where a histogram of the library's would cost one each.
+//! Breakers count into plain numbers, each thread into its own, and a collector reads those when it is asked: so threads don't
+//! wait for each other, where a histogram of the library's would lock for every sample.
 
 mod exposition;
 mod tally;
@@ -36,7 +36,7 @@ use crate::error::ComponentFailure;
 use crate::scorer::ScorerFailure;
 use crate::types::State;
 use exposition::Exposition;
-pub(crate) use tally::Tally;
+pub(crate) use tally::{Count, Tallies};
 pub use tally::{LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS};
 
 /// The content type of [`Registry::metrics_text`](crate::Registry::metrics_text).
@@ -46,6 +46,8 @@ pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.
 pub(crate) struct Metrics {
     series: Arc<Mutex<BTreeMap<Arc<str>, Arc<BreakerMeters>>>>,
     component: Arc<ComponentMeters>,
+    /// Of the machine: threads that may meet.
+    cores: usize,
     registry: prometheus_client::registry::Registry,
 }
 
@@ -62,7 +64,7 @@ pub(crate) struct ComponentMeters {
 pub(crate) struct BreakerMeters {
     name: Arc<str>,
     state: StateMeter,
-    tally: Mutex<Tally>,
+    pub(crate) tallies: Tallies,
     scorers: Mutex<BTreeMap<Arc<str>, ScorerTally>>,
 }
 
@@ -80,12 +82,12 @@ struct ScorerTally {
 }
 
 impl Metrics {
-    pub(crate) fn new(events_dropped: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(events_dropped: Arc<AtomicU64>, cores: usize) -> Self {
         let (series, component) = (Arc::default(), Arc::new(ComponentMeters::default()));
         let mut registry = prometheus_client::registry::Registry::with_prefix("softfuse");
         let exposition = Exposition { series: Arc::clone(&series), component: Arc::clone(&component), events_dropped };
         registry.register_collector(Box::new(exposition));
-        Self { series, component, registry }
+        Self { series, component, cores, registry }
     }
 
     pub(crate) fn component(&self) -> &Arc<ComponentMeters> {
@@ -111,10 +113,10 @@ impl Metrics {
     }
 
     fn begin(&self, name: &Arc<str>, state: StateMeter) -> Arc<BreakerMeters> {
-        let meters =
-            BreakerMeters { name: Arc::clone(name), state, tally: Mutex::default(), scorers: Mutex::default() };
+        let (name, tallies) = (Arc::clone(name), Tallies::new(self.cores));
+        let meters = BreakerMeters { name: Arc::clone(&name), state, tallies, scorers: Mutex::default() };
         let meters = Arc::new(meters);
-        self.series.lock().insert(Arc::clone(name), Arc::clone(&meters));
+        self.series.lock().insert(name, Arc::clone(&meters));
         meters
     }
 
@@ -152,13 +154,8 @@ impl BreakerMeters {
             self.appeared(new);
         }
         if trip {
-            self.tally().trips += 1;
+            self.tallies.count(Count::Trips, 1);
         }
-    }
-
-    /// What it counts, locked.
-    pub(crate) fn tally(&self) -> parking_lot::MutexGuard<'_, Tally> {
-        self.tally.lock()
     }
 
     /// A scorer gave no score, and did not abstain.

@@ -1,8 +1,9 @@
-//! Numbers that a breaker counts into: plain integers, under one lock.
+//! Numbers that a breaker counts into. Each thread has its own where it can, so that none waits for another.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use softfuse_lease::{Batch, Marks};
+use crossbeam_utils::CachePadded;
+use softfuse_lease::{Batch, thread_number};
 
 use crate::types::{OutcomeKind, Score};
 
@@ -13,95 +14,220 @@ pub const LATENCY_BUCKETS_SECONDS: [f64; 16] =
 /// Upper bounds of the score buckets. Scores run from 0 to 1 by convention; what is over falls into the last.
 pub const SCORE_BUCKETS: [f64; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0];
 
+/// [`LATENCY_BUCKETS_SECONDS`] in nanoseconds.
+const LATENCY_BUCKETS: [i64; LATENCY_BUCKETS_SECONDS.len()] = nanos(LATENCY_BUCKETS_SECONDS);
+/// [`SCORE_BUCKETS`] in a score's units of 10^-9.
+const SCORE_UNITS_BUCKETS: [i64; SCORE_BUCKETS.len()] = nanos(SCORE_BUCKETS);
+
+/// Bounds in billionths, to the nearest.
+const fn nanos<const N: usize>(bounds: [f64; N]) -> [i64; N] {
+    let (mut found, mut place) = ([0; N], 0);
+    while place < N {
+        // None is as large as 2^63 / 10^9.
+        found[place] = (bounds[place] * 1e9 + 0.5) as i64;
+        place += 1;
+    }
+    found
+}
+
+/// Threads that may have numbers of their own, at most.
+const OWN_MAX: usize = 32;
+
 /// What happened to a breaker's calls, or to those of a keyed family.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) successes: u64,
-    pub(crate) failures: u64,
-    pub(crate) neutral: u64,
-    pub(crate) rejected: u64,
-    pub(crate) unguarded: u64,
-    pub(crate) trips: u64,
-    pub(super) leased: u64,
-    pub(super) scores: Samples<{ SCORE_BUCKETS.len() + 1 }>,
-    pub(super) latencies: Samples<{ LATENCY_BUCKETS_SECONDS.len() + 1 }>,
+#[derive(Debug)]
+pub(crate) struct Tallies {
+    /// First those of single threads, then as many for all others together.
+    parts: Box<[CachePadded<Part>]>,
+}
+
+/// What is counted one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Successes,
+    Failures,
+    Neutral,
+    Rejected,
+    Unguarded,
+    Trips,
+    Leased,
+}
+
+const COUNTS: usize = Count::Leased as usize + 1;
+
+#[derive(Debug, Default)]
+struct Part {
+    counts: [AtomicU64; COUNTS],
+    latencies: Samples<{ LATENCY_BUCKETS.len() + 1 }>,
+    scores: Samples<{ SCORE_BUCKETS.len() + 1 }>,
 }
 
 /// A histogram: samples in each bucket, the last of which has no upper bound.
-#[derive(Clone, Debug)]
-pub(super) struct Samples<const N: usize> {
-    counts: [u64; N],
-    sum: f64,
+#[derive(Debug)]
+struct Samples<const N: usize> {
+    counts: [AtomicU64; N],
+    /// The bits of a float.
+    sum: AtomicU64,
 }
 
 impl<const N: usize> Default for Samples<N> {
     fn default() -> Self {
-        Self { counts: [0; N], sum: 0.0 }
+        Self { counts: [const { AtomicU64::new(0) }; N], sum: AtomicU64::new(0) }
+    }
+}
+
+/// What was counted, read part by part.
+pub(super) struct Sampled {
+    pub(super) sum: f64,
+    pub(super) count: u64,
+    /// Each bucket's upper bound and count.
+    pub(super) buckets: Vec<(f64, u64)>,
+}
+
+/// Adds to what only this thread writes, or to what others write, too.
+#[inline(always)]
+fn add(to: &AtomicU64, more: u64, own: bool) {
+    if own {
+        to.store(to.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    } else {
+        to.fetch_add(more, Ordering::Relaxed);
     }
 }
 
 impl<const N: usize> Samples<N> {
-    fn add(&mut self, bounds: &[f64], sample: f64) {
+    #[inline(always)]
+    fn add(&self, bounds: &[i64], sample: i64, value: f64, own: bool) {
         // Few bounds: looking at each costs less than halving them.
         let bucket = bounds.iter().take_while(|&&bound| sample > bound).count();
-        if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
+        if let Some(count) = self.counts.get(bucket) {
+            add(count, 1, own);
         }
-        self.sum += sample;
-    }
-
-    /// The sum, the count, and each bucket's bound and count.
-    pub(super) fn exposed(&self, bounds: &[f64]) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-        (self.sum, self.counts.iter().sum(), bounds.zip(self.counts).collect())
+        let sum = |bits: u64| (f64::from_bits(bits) + value).to_bits();
+        if own {
+            self.sum.store(sum(self.sum.load(Ordering::Relaxed)), Ordering::Relaxed);
+        } else {
+            let _ = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(sum(bits)));
+        }
     }
 }
 
-impl Tally {
+impl Tallies {
+    /// For a machine with so many cores.
+    pub(super) fn new(cores: usize) -> Self {
+        // Twice as many threads as cores is what most services have at work.
+        let own = (2 * cores).next_power_of_two().min(OWN_MAX);
+        Self { parts: (0..2 * own).map(|_| CachePadded::default()).collect() }
+    }
+
+    /// This thread's part, and whether no other thread writes there.
+    #[inline(always)]
+    fn part(&self) -> (&Part, bool) {
+        let owners = self.parts.len() / 2;
+        match thread_number() {
+            Some(number) if number < owners => (&self.parts[number], true),
+            number => (&self.parts[owners + number.unwrap_or(0) % owners], false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count(&self, what: Count, more: u64) {
+        let (part, own) = self.part();
+        add(&part.counts[what as usize], more, own);
+    }
+
     /// A call was settled.
-    pub(crate) fn settled(&mut self, kind: OutcomeKind, latency: Duration) {
-        if kind.is_failure() {
-            self.failures += 1;
+    #[inline(always)]
+    pub(crate) fn settled(&self, kind: OutcomeKind, latency_nanos: u64, score: Option<Score>) {
+        let (part, own) = self.part();
+        let count = if kind.is_failure() {
+            Count::Failures
         } else if kind.is_neutral() {
-            self.neutral += 1;
+            Count::Neutral
         } else {
-            self.successes += 1;
-        }
-        self.latencies.add(&LATENCY_BUCKETS_SECONDS, latency.as_secs_f64());
-    }
-
-    /// What happened under a lease.
-    pub(crate) fn leased(&mut self, batch: &Batch) {
-        self.rejected += batch.refused;
-        self.leased += batch.len() as u64;
-        for ((marks, latency), score) in batch.marks.iter().zip(&batch.latencies).zip(&batch.scores) {
-            let marks = Marks::from_bits(*marks);
-            if !marks.contains(Marks::LATE) {
-                self.successes += 1;
-                self.latencies.add(&LATENCY_BUCKETS_SECONDS, *latency as f64 / 1e9);
-            }
-            if marks.contains(Marks::SCORED) {
-                self.scores.add(&SCORE_BUCKETS, *score as f64 / 1e9);
-            }
+            Count::Successes
+        };
+        add(&part.counts[count as usize], 1, own);
+        let latency = i64::try_from(latency_nanos).unwrap_or(i64::MAX);
+        part.latencies.add(&LATENCY_BUCKETS, latency, latency as f64, own);
+        if let Some(score) = score {
+            part.scores.add(&SCORE_UNITS_BUCKETS, score.units(), score.get(), own);
         }
     }
 
-    /// An answer was scored, with its outcome or later.
-    pub(crate) fn scored(&mut self, score: Score) {
-        self.scores.add(&SCORE_BUCKETS, score.get());
+    /// An answer was scored, after its call was settled.
+    #[inline]
+    pub(crate) fn scored(&self, score: Score) {
+        let (part, own) = self.part();
+        part.scores.add(&SCORE_UNITS_BUCKETS, score.units(), score.get(), own);
+    }
+
+    /// What was recorded under a lease, whose calls are counted already, and refused.
+    pub(crate) fn leased(&self, batch: &Batch) {
+        self.count(Count::Rejected, batch.refused);
+        self.count(Count::Leased, batch.len());
+    }
+
+    pub(super) fn counted(&self, what: Count) -> u64 {
+        self.parts.iter().map(|part| part.counts[what as usize].load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn latencies(&self) -> Sampled {
+        self.read(|part| &part.latencies, &LATENCY_BUCKETS_SECONDS, 1e-9)
+    }
+
+    pub(super) fn scores(&self) -> Sampled {
+        self.read(|part| &part.scores, &SCORE_BUCKETS, 1.0)
+    }
+
+    fn read<const N: usize>(&self, of: impl Fn(&Part) -> &Samples<N>, bounds: &[f64], unit: f64) -> Sampled {
+        let (mut sum, mut counts) = (0.0, [0; N]);
+        for samples in self.parts.iter().map(|part| of(part)) {
+            sum += f64::from_bits(samples.sum.load(Ordering::Relaxed));
+            for (count, more) in counts.iter_mut().zip(&samples.counts) {
+                *count += more.load(Ordering::Relaxed);
+            }
+        }
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+        Sampled { sum: sum * unit, count: counts.iter().sum(), buckets: bounds.zip(counts).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_sample_at_a_bound_is_within_it() {
-        let mut samples = Samples::<3>::default();
-        for sample in [0.5, 1.0, 1.5, 2.0, 7.0] {
-            samples.add(&[1.0, 2.0], sample);
+        let tallies = Tallies::new(1);
+        for millis in [1, 5, 6, 300_000, 300_001] {
+            let nanos = Duration::from_millis(millis).as_nanos() as u64;
+            tallies.settled(OutcomeKind::Success, nanos, Score::new(0.7).ok());
         }
-        assert_eq!(samples.exposed(&[1.0, 2.0]), (12.0, 5, vec![(1.0, 2), (2.0, 2), (f64::INFINITY, 1)]));
+        let latencies = tallies.latencies();
+        assert_eq!((latencies.count, latencies.buckets[0], latencies.buckets[1]), (5, (0.005, 2), (0.01, 1)));
+        assert_eq!(latencies.buckets[15..], [(300.0, 1), (f64::INFINITY, 1)]);
+        assert!((latencies.sum - 600.013).abs() < 1e-9);
+        let scores = tallies.scores();
+        assert_eq!((scores.count, scores.buckets[7]), (5, (0.7, 5)));
+        assert!((scores.sum - 3.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn many_threads_lose_no_count() {
+        let tallies = Tallies::new(1);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        tallies.settled(OutcomeKind::Error, 1_000_000_000, Score::new(1.0).ok());
+                        tallies.count(Count::Rejected, 2);
+                    }
+                });
+            }
+        });
+        assert_eq!((tallies.counted(Count::Failures), tallies.counted(Count::Rejected)), (80_000, 160_000));
+        assert_eq!((tallies.latencies().sum, tallies.latencies().count), (80_000.0, 80_000));
+        assert_eq!((tallies.scores().sum, tallies.scores().count), (80_000.0, 80_000));
     }
 }

@@ -201,8 +201,8 @@ impl RegistryBuilder {
         }?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let hub = Hub::new(self.event_capacity, self.callbacks);
-        let metrics = Metrics::new(Arc::clone(hub.dropped()));
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(INSTANCES_MAX);
+        let metrics = Metrics::new(Arc::clone(hub.dropped()), cores());
         let making = Making {
             component,
             instances: self.instances.unwrap_or_else(cores),

@@ -54,28 +54,37 @@ impl Time {
     }
 
     /// From `earlier` to this instant; zero where `earlier` is later.
+    #[inline]
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        let span = i128::from(self.0) - i128::from(earlier.0);
-        Duration::from_nanos(u64::try_from(span.max(0)).unwrap_or(u64::MAX))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// Nanoseconds from `earlier` to this instant; zero where `earlier` is later.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        // The difference of two `i64`, the larger first, fits.
+        if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 }
     }
 
     /// As the component takes it.
+    #[inline]
     pub(crate) fn nanos(self) -> u64 {
         u64::try_from(self.0).unwrap_or(0)
     }
 }
 
 /// A span as the component takes it; 2^63 - 1 ns, the longest that it tells apart, for longer ones.
+#[inline]
 pub(crate) fn span_nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
 }
 
 impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+        Self(self.0.saturating_add(i64::try_from(span_nanos(span)).unwrap_or(i64::MAX)))
     }
 }
 
@@ -83,7 +92,7 @@ impl Sub<Duration> for Time {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+        Self(self.0.saturating_sub(i64::try_from(span_nanos(span)).unwrap_or(i64::MAX)))
     }
 }
 

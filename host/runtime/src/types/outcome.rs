@@ -32,8 +32,10 @@ impl Score {
 
     /// In units of 10^-9, as the contract quantises it.
     pub(crate) fn units(self) -> i64 {
-        // At most 10^15 in magnitude.
-        (self.0 * 1e9 + 0.5).floor() as i64
+        let nearest = self.0 * 1e9 + 0.5;
+        // At most 10^15 in magnitude. Towards zero, and one down where that was up: what `floor` does, and costs a call.
+        let whole = nearest as i64;
+        whole - i64::from(whole as f64 > nearest)
     }
 }
 
@@ -250,17 +252,24 @@ impl Outcome {
         self
     }
 
-    pub(crate) fn to_wit(self, latency: Duration, verdicts: Vec<Option<String>>) -> wit::Outcome {
+    /// Its score, where it has one.
+    pub(crate) const fn score(&self) -> Option<Score> {
+        match self.signal {
+            Signal::Score(score) => Some(score),
+            Signal::None | Signal::Pending => None,
+        }
+    }
+
+    pub(crate) fn to_wit(self, latency_nanos: u64) -> wit::Outcome {
         wit::Outcome {
             kind: self.kind.to_wit(),
-            latency: span_nanos(latency),
+            latency: latency_nanos,
             signal: match self.signal {
                 Signal::None => wit::Signal::None,
                 Signal::Score(score) => wit::Signal::Score(score.get()),
                 Signal::Pending => wit::Signal::Pending,
             },
             retry_after: self.retry_after.map(span_nanos),
-            verdicts,
         }
     }
 }

@@ -39,7 +39,7 @@
     (i32.const 7168))
 
   (func (export "softfuse:breaker/breaker@0.1.0#record-outcome")
-    (param i32 i64 i32) (param $latency i64) (param i32 f64 i32 i64 i32 i32 i64) (result i32)
+    (param i32 i64 i32) (param $latency i64) (param i32 f64 i32 i64 i64) (result i32)
     (if (i64.eq (local.get $latency) (i64.const 666)) (then unreachable))
     (if (i64.eq (local.get $latency) (i64.const 667)) (then (loop $ever (br $ever))))
     (if (i64.eq (local.get $latency) (i64.const 670)) (then
@@ -54,6 +54,8 @@
     (if (i64.eq (local.get $latency) (i64.const 669)) (then (return (i32.const 3104))))
     (i32.const 2048))
 
+  (func (export "softfuse:breaker/breaker@0.1.0#record-judged-outcome")
+    (param i32 i64 i32 i64 i32 f64 i32 i64 i32 i32 i64) (result i32) (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#report-quality") (param i32 i64 i32 f64 i64) (result i32)
     (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#permit-standing") (param i32 i64 i64) (result i32) (i32.const 0))
@@ -87,4 +89,6 @@
     (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#grant-lease") (param i32 i64) (result i32) (i32.const 2048))
   (func (export "softfuse:breaker/breaker@0.1.0#record-leased")
-    (param i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32) (result i32) (i32.const 2048)))
+    (param i32 i64 i32 i64 i64 i32) (result i32) (i32.const 2048))
+  (func (export "softfuse:breaker/breaker@0.1.0#record-leased-details")
+    (param i32 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32) (result i32) (i32.const 2048)))

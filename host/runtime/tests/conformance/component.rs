@@ -235,9 +235,11 @@ impl Subject for Eager<'_> {
                 SignalIn::Pending => wit::Signal::Pending,
             },
             retry_after: ending.retry_after,
-            verdicts: ending.verdicts.clone(),
         };
-        settled(self.call(|guest, store, id| guest.call_record_outcome(store, id, permit, &outcome, now)))
+        settled(self.call(|guest, store, id| match &ending.verdicts[..] {
+            [] => guest.call_record_outcome(store, id, permit, outcome, now),
+            verdicts => guest.call_record_judged_outcome(store, id, permit, outcome, verdicts, now),
+        }))
     }
 
     fn report(&mut self, permit: u64, score: Option<f64>, now: u64) -> Seen {

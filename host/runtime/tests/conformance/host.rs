@@ -189,7 +189,7 @@ impl Subject for Host<'_> {
         let Some(Held::Permit(value)) = self.permits.remove(&permit) else { return gone() };
         let settled = value.settle_at(outcome, time(now));
         self.permits.insert(permit, Held::Late(settled.late.into_owned()));
-        Seen { effect: effect(settled.effect), event: settled.change.map(event), ..Seen::default() }
+        Seen { effect: effect(settled.effect), event: settled.change.map(|change| event(*change)), ..Seen::default() }
     }
 
     fn report(&mut self, permit: u64, score: Option<f64>, now: u64) -> Seen {
@@ -203,7 +203,9 @@ impl Subject for Host<'_> {
             (Some(Held::Late(late)), Some(score)) => late.report_quality_at(score, time(now)),
         };
         match reported {
-            Ok((found, change)) => Seen { effect: effect(found), event: change.map(event), ..Seen::default() },
+            Ok((found, change)) => {
+                Seen { effect: effect(found), event: change.map(|change| event(*change)), ..Seen::default() }
+            }
             Err(_) => invalid_score(),
         }
     }

@@ -3,21 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use softfuse_lease::{Batch, Entry, Lease, Owner, Terms};
 
-use super::super::Shared;
+use super::super::shared::{Inner, Shared};
 use super::{ADMIT, ASK, IGNORED, Leased, Lent, RECORDED, Refusal, UNTOLD, entry};
 use crate::bindings::breaker as wit;
 use crate::component::Seated;
 use crate::error::ComponentFailure;
 use crate::metrics::BreakerMeters;
-use crate::types::{Effect, Outcome, State, Time};
+use crate::types::{Effect, Outcome, State, Time, span_nanos};
 
 /// A lease that kept fewer outcomes than this didn't pay: its terms cost the component more than recording at once.
-const KEPT_MIN: usize = 4;
+const KEPT_MIN: u64 = 4;
 /// Outcomes that are recorded at once, at most, before another lease is tried.
 const PAUSE_MAX: u32 = 64;
 
@@ -56,7 +55,7 @@ impl Lending {
         if let Some(lent) = leased.lent.get() {
             lent.lease.take(&mut self.owner, &mut self.batch);
             if !self.batch.is_empty() {
-                meters.tally().leased(&self.batch);
+                meters.tallies.leased(&self.batch);
             }
         }
     }
@@ -71,13 +70,6 @@ impl Lending {
 impl Leasing {
     pub(in crate::breaker) const fn is_lent(&self) -> bool {
         self.lending.is_some()
-    }
-
-    /// A success for which the lease has no room left, or that isn't benign any more: it may be recorded together with what
-    /// was kept, as the last of them.
-    pub(in crate::breaker) fn goes_together(&self, permit: u64, outcome: &Outcome, latency: Duration) -> Option<Entry> {
-        self.lending.as_ref().filter(|lending| lending.open && lending.permit == permit)?;
-        entry(outcome, latency)
     }
 
     /// What became of a success that went together with what was kept.
@@ -96,6 +88,22 @@ impl Leasing {
 }
 
 impl Shared {
+    /// A success for which the lease has no room left, or whose score isn't benign any more: it may be recorded together with
+    /// what was kept, as the last of it.
+    pub(in crate::breaker) fn goes_together(
+        &self,
+        inner: &mut Inner,
+        permit: u64,
+        outcome: &Outcome,
+        latency_nanos: u64,
+        now: Time,
+    ) -> Option<Entry> {
+        let (lent, lending) = (self.leased.lent.get()?, inner.leasing()?.lending.as_ref()?);
+        let entry = entry(outcome, latency_nanos)?;
+        let fits = lending.open && lent.lease.goes_together(&lending.owner, permit, now.nanos(), latency_nanos);
+        fits.then_some(entry)
+    }
+
     /// Ends the lease, and throws away what it kept: how many outcomes the component never heard of. They are counted as
     /// calls, which they were.
     pub(in crate::breaker) fn lose_leased(&self, leasing: &mut Leasing) -> u64 {
@@ -103,7 +111,7 @@ impl Shared {
             lending.take(&self.leased, &self.meters);
         }
         leasing.revoke(&self.leased);
-        leasing.lending.as_ref().map_or(0, |lending| lending.batch.len() as u64)
+        leasing.lending.as_ref().map_or(0, |lending| lending.batch.len())
     }
 
     /// Hands what was kept to the component, before anything else is asked of it. The changes of state that it made; none,
@@ -113,9 +121,9 @@ impl Shared {
         leasing: &mut Leasing,
         seated: &mut Seated<'_>,
         asked: Asked,
-    ) -> Result<Vec<wit::Event>, ComponentFailure> {
+    ) -> Result<Option<wit::Event>, ComponentFailure> {
         let (Some(lending), Some(lent)) = (&mut leasing.lending, self.leased.lent.get()) else {
-            return self.tell_time(seated, asked).map(|()| Vec::new());
+            return self.tell_time(seated, asked).map(|()| None);
         };
         let was_open = lending.open;
         (lending.together, lending.next) = (None, None);
@@ -130,31 +138,39 @@ impl Shared {
             lending.together = Some(Effect::Lost);
         }
         let renew = matches!(asked, Asked::Together(..)) && lending.paused == 0;
-        let batch = &lending.batch;
         // What asks sees the latest time by itself; what only looks doesn't.
         let unseen = asked == Asked::Nothing && latest > lent.told.load(Ordering::Relaxed);
+        let (batch, permit) = (&lending.batch, lending.permit);
         if batch.is_empty() && !unseen {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let permit = if batch.marks.is_empty() { 0 } else { lending.permit };
-        seated.cell().add_unsaved(batch.len() as u64);
-        let answer = seated.ask(|guest, store, id| {
-            let Batch { marks, settled_at, latencies, scores, refused, .. } = batch;
-            guest.call_record_leased(store, id, permit, marks, settled_at, latencies, scores, *refused, latest, renew)
-        })?;
+        seated.cell().add_unsaved(batch.len());
+        let Batch { successes, scores, settled_at, latencies, refused, .. } = batch;
+        let (successes, refused) = (*successes, *refused);
+        let answer = if scores.is_empty() && settled_at.is_empty() {
+            seated.ask(|guest, store, id| {
+                guest.call_record_leased(store, id, permit, successes, refused, latest, renew)
+            })?
+        } else {
+            seated.ask(|guest, store, id| {
+                guest.call_record_leased_details(
+                    store, id, permit, successes, settled_at, latencies, scores, refused, latest, renew,
+                )
+            })?
+        };
         lent.told.fetch_max(latest, Ordering::Relaxed);
         match answer {
             Ok(settlement) => {
                 if matches!(asked, Asked::Together(..)) {
                     let looks_away = self.known_state() == State::Disabled;
                     lending.together = Some(match settlement.stale {
-                        0 if looks_away => Effect::Ignored,
-                        0 => Effect::Recorded,
-                        _ => Effect::Stale,
+                        false if looks_away => Effect::Ignored,
+                        false => Effect::Recorded,
+                        true => Effect::Stale,
                     });
                     lending.next = settlement.lease;
                 }
-                Ok(settlement.events)
+                Ok(settlement.event)
             }
             Err(error) => Err(seated.nonsense(&format!("what it leased was refused: {error:?}"))),
         }
@@ -167,8 +183,7 @@ impl Shared {
             return Ok(());
         }
         let latest = self.leased.latest().nanos();
-        let told = seated
-            .ask(|guest, store, id| guest.call_record_leased(store, id, 0, &[], &[], &[], &[], 0, latest, false))?;
+        let told = seated.ask(|guest, store, id| guest.call_record_leased(store, id, 0, 0, 0, latest, false))?;
         match told {
             Ok(_) => Ok(()),
             Err(error) => Err(seated.nonsense(&format!("the time was refused: {error:?}"))),
@@ -238,7 +253,7 @@ impl Shared {
         // At most 2^32 incarnations.
         self.leased.incarnation.store(seated.cell().incarnation() as u32, Ordering::Release);
         match (leasing.lending.as_deref_mut(), self.leased.lent.get()) {
-            (Some(lending), Some(lent)) => self.grant(lending, lent, granted),
+            (Some(lending), Some(lent)) => self.grant(lending, lent, granted, now),
             _ => {
                 let permit = match granted {
                     Some(wit::Lease::Admit(terms)) => terms.permit.checked_add(ADMIT),
@@ -251,21 +266,12 @@ impl Shared {
     }
 
     /// What the component grants to a breaker with a buffer.
-    fn grant(&self, lending: &mut Lending, lent: &Lent, granted: Option<wit::Lease>) {
+    fn grant(&self, lending: &mut Lending, lent: &Lent, granted: Option<wit::Lease>, now: Time) {
         let (lease, owner) = (&lent.lease, &mut lending.owner);
         match granted {
-            Some(wit::Lease::Admit(terms)) => {
+            Some(wit::Lease::Admit(granted)) => {
+                let terms = self.terms(&granted, now);
                 lending.permit = terms.permit;
-                let tag = if self.known_state() == State::Disabled { IGNORED } else { RECORDED };
-                let terms = Terms {
-                    permit: terms.permit,
-                    outcomes_max: terms.outcomes_max,
-                    until: terms.until,
-                    latency_max: terms.latency_max,
-                    missing_score: terms.missing_score,
-                    score_sums_min: terms.score_sums_min.as_deref(),
-                    tag,
-                };
                 lease.open(owner, &terms);
                 lending.open = terms.outcomes_max > 0;
             }
@@ -285,6 +291,32 @@ impl Shared {
             }
             Some(wit::Lease::Ask) | None => lease.ask(owner),
         }
+    }
+
+    /// Terms to admit calls, and to keep outcomes for as long as they may be lost.
+    fn terms<'t>(&self, granted: &'t wit::AdmitTerms, now: Time) -> Terms<'t> {
+        let home = &self.home;
+        let mut terms = Terms {
+            permit: granted.permit,
+            outcomes_max: granted.outcomes_max,
+            until: granted.until,
+            latency_max: granted.latency_max,
+            missing_score: granted.missing_score,
+            score_sums_min: granted.score_sums_min.as_deref(),
+            scores_roll: granted.scores_roll,
+            scores_last: granted.scores_last,
+            details: granted.details != wit::Details::empty(),
+            tag: if self.known_state() == State::Disabled { IGNORED } else { RECORDED },
+        };
+        // What is kept is as good as lost if the component fails, so that a lease lasts no longer than a snapshot.
+        if home.snapshot_interval.is_zero() {
+            let records = u32::try_from(home.snapshot_every).unwrap_or(u32::MAX);
+            terms.outcomes_max = terms.outcomes_max.min(records);
+        } else {
+            let until = now.nanos().saturating_add(span_nanos(home.snapshot_interval));
+            terms.until = Some(terms.until.map_or(until, |granted| granted.min(until)));
+        }
+        terms
     }
 }
 
