@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
+use crate::calls::{classify_default, ended_at, settle};
 use crate::caught::{caught, caught_async};
 use crate::error::{CallError, Rejected};
 use crate::scorer::{Exchange, Scoring};
@@ -63,89 +64,15 @@ impl<T, E> Clone for Guard<T, E> {
     }
 }
 
+impl<T, E> Guard<T, E> {
+    pub(crate) fn of(breaker: Breaker) -> Self {
+        Self { breaker, classify: None, fallback: None, scoring: None, score_before_answer: false, replace_below: None }
+    }
+}
+
 impl<T, E> fmt::Debug for Guard<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard").field("breaker", &self.breaker).finish_non_exhaustive()
-    }
-}
-
-/// A value is a success, and an error is one of the service.
-fn classify_default<T, E>(result: &Result<T, E>) -> Outcome {
-    Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error })
-}
-
-/// When a call has ended: now. By a clock that panics it took no time, since the answer is there all the same.
-pub(crate) fn ended_at(permit: &Permit) -> Time {
-    caught("the clock", || permit.breaker().now()).unwrap_or(permit.admitted_at())
-}
-
-/// Settles a call that has an answer, which no panic of the host's own code costs. `None` where there was one: what became of
-/// the outcome is then unknown.
-pub(crate) fn settle(permit: Permit, debtor: Debtor, outcome: Outcome, ended_at: Time) -> Option<Settled> {
-    caught("settling a call", || permit.settle_owed_by(debtor, outcome, ended_at))
-}
-
-impl Breaker {
-    /// Makes a guarded call: a value is a success, an error a failure, a panic too.
-    ///
-    /// # Errors
-    /// The refusal, or the call's own error.
-    #[inline]
-    pub fn call<T, E>(&self, call: impl FnOnce(&mut Permit) -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_at(self.now(), |permit| {
-            let result = call(permit);
-            (result, ended_at(permit))
-        })
-    }
-
-    /// [`call`](Self::call), begun at `now`; the call says when it has ended.
-    ///
-    /// # Errors
-    /// The refusal, or the call's own error.
-    #[inline]
-    pub fn call_at<T, E>(
-        &self,
-        now: Time,
-        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
-    ) -> Result<T, CallError<E>> {
-        // Most calls need nobody's leave, and their permit is settled where it lies.
-        if let Some((permit, incarnation)) = self.lent_permit(now) {
-            let mut permit = Permit::for_call(self, permit, incarnation, now);
-            let (result, ended_at) = call(&mut permit);
-            if result.is_err() || !permit.keep_success(ended_at) {
-                permit.end_call();
-                settle(permit, Debtor::Holder, classify_default(&result), ended_at);
-            }
-            return result.map_err(CallError::Failed);
-        }
-        let mut permit = self.permit_at(now)?;
-        let (result, ended_at) = permit.in_call(call);
-        settle(permit, Debtor::Holder, classify_default(&result), ended_at);
-        result.map_err(CallError::Failed)
-    }
-
-    /// Makes a guarded asynchronous call. A future that is dropped before it ends counts as cancelled, which is neutral.
-    ///
-    /// # Errors
-    /// The refusal, or the call's own error.
-    pub async fn call_async<T, E, F: Future<Output = Result<T, E>>>(
-        &self,
-        call: impl FnOnce(Reporter) -> F,
-    ) -> Result<T, CallError<E>> {
-        self.guard().call_async(call).await
-    }
-
-    /// Begins a guard for calls of one kind.
-    #[must_use]
-    pub fn guard<T, E>(&self) -> Guard<T, E> {
-        Guard {
-            breaker: self.clone(),
-            classify: None,
-            fallback: None,
-            scoring: None,
-            score_before_answer: false,
-            replace_below: None,
-        }
     }
 }
 
@@ -233,9 +160,14 @@ impl<T, E> Guard<T, E> {
         now: Time,
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
+        self.resolve(self.run_at(now, call))
+    }
+
+    /// [`call_at`](Self::call_at), without the fallback.
+    pub(crate) fn run_at(&self, now: Time, call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time)) -> Ended<T, E> {
         let mut permit = match self.breaker.permit_at(now) {
             Ok(permit) => permit,
-            Err(rejected) => return self.resolve(Ended::Rejected(rejected)),
+            Err(rejected) => return Ended::Rejected(rejected),
         };
         let (result, ended_at) = permit.in_call(call);
         let outcome = self.outcome(&result);
@@ -247,7 +179,7 @@ impl<T, E> Guard<T, E> {
         {
             said = scoring.score_now(&self.breaker, exchange).score();
         }
-        self.resolve(self.end(permit, (result, ended_at), outcome, said, exchange))
+        self.end(permit, (result, ended_at), outcome, said, exchange)
     }
 
     /// Makes an asynchronous call. A future that is dropped before it ends counts as cancelled, which is neutral.
@@ -276,7 +208,7 @@ impl<T, E> Guard<T, E> {
         G: Future<Output = Result<T, CallError<E>>>,
     {
         match self.run_async(call).await {
-            Ended::Kept(result) => result,
+            Ended::Kept(result, _) => result,
             Ended::Rejected(rejected) => fallback(FallbackCause::Rejected(rejected)).await,
             Ended::Tripped(error) => fallback(FallbackCause::Tripped(error)).await,
             Ended::Bad(answer, score) => {
@@ -289,7 +221,11 @@ impl<T, E> Guard<T, E> {
         }
     }
 
-    async fn run_async<F: Future<Output = Result<T, E>>>(&self, call: impl FnOnce(Reporter) -> F) -> Ended<T, E> {
+    /// [`call_async`](Self::call_async), without the fallback.
+    pub(crate) async fn run_async<F: Future<Output = Result<T, E>>>(
+        &self,
+        call: impl FnOnce(Reporter) -> F,
+    ) -> Ended<T, E> {
         let mut permit = match self.breaker.permit() {
             Ok(permit) => permit,
             Err(rejected) => return Ended::Rejected(rejected),
@@ -366,14 +302,14 @@ impl<T, E> Guard<T, E> {
         match (result, outcome.signal, self.replace_below) {
             (Err(error), ..) if tripped => Ended::Tripped(error),
             (Ok(answer), Signal::Score(score), Some(limit)) if score < limit => Ended::Bad(answer, score),
-            (result, ..) => Ended::Kept(result.map_err(CallError::Failed)),
+            (result, ..) => Ended::Kept(result.map_err(CallError::Failed), outcome.kind),
         }
     }
 
     /// Asks the fallback where it is called for.
     fn resolve(&self, ended: Ended<T, E>) -> Result<T, CallError<E>> {
         match (ended, &self.fallback) {
-            (Ended::Kept(result), _) => result,
+            (Ended::Kept(result, _), _) => result,
             (Ended::Rejected(rejected), None) => Err(CallError::Rejected(rejected)),
             (Ended::Rejected(rejected), Some(fallback)) => fallback(FallbackCause::Rejected(rejected)),
             (Ended::Tripped(error), None) => Err(CallError::Failed(error)),
@@ -388,9 +324,9 @@ impl<T, E> Guard<T, E> {
 }
 
 /// How a guarded call has ended.
-enum Ended<T, E> {
-    /// With its own result.
-    Kept(Result<T, CallError<E>>),
+pub(crate) enum Ended<T, E> {
+    /// With its own result, and what that counts as.
+    Kept(Result<T, CallError<E>>, OutcomeKind),
     /// Before it began.
     Rejected(Rejected),
     /// With an error that opened the circuit.

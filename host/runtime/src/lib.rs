@@ -19,10 +19,13 @@
 //! [`Breaker::call`], [`Breaker::call_async`] and [`Guard`] do that around a function, and [`BreakerLayer`] around a tower
 //! service. [`Scorer`]s, components too, say how good answers are, beside the call ([`Scoring`]), before the answer is
 //! passed on, or as its pieces pass ([`AnswerStream`]). Whoever else judges an answer, at whatever time, says so to the
-//! call's [`Reporter`]. What happens comes out as [`Event`]s, Prometheus metrics ([`Registry::metrics_text`]) and `tracing`.
+//! call's [`Reporter`]. Around breakers stand [`Bulkhead`]s, which bound how many calls are made at once, [`Providers`] in a
+//! [`Chain`], and a registry's [`Health`]. What happens comes out as [`Event`]s, Prometheus metrics ([`Registry::metrics_text`]) and `tracing`.
 
+mod around;
 mod bindings;
 mod breaker;
+mod calls;
 mod caught;
 mod clock;
 mod component;
@@ -42,6 +45,10 @@ mod text;
 mod tower;
 mod types;
 
+pub use around::{
+    AsyncAttempt, Attempt, Bulkhead, BulkheadCounts, BulkheadError, BulkheadSettings, Chain, ChainError, CircuitHealth,
+    FamilyHealth, Health, InvalidBulkhead, MoveOn, Place, ProviderPreset, Providers, ProvidersError, Tried,
+};
 pub use breaker::{Breaker, FailureMode, LateScores, Permit, Reported, Reporter, Settled};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use components::Builtin;

@@ -11,9 +11,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
+use crate::calls;
 use crate::caught::caught;
 use crate::error::{CallError, Rejected};
-use crate::guard;
 use crate::types::{Outcome, OutcomeKind};
 
 type Classify<R, E> = Arc<dyn Fn(&Result<R, E>) -> Outcome + Send + Sync>;
@@ -48,13 +48,13 @@ impl<R, E> Hooks<R, E> {
         let classified = self.classify.as_ref().and_then(|classify| caught("classify", || classify(result)));
         let outcome = classified
             .unwrap_or_else(|| Outcome::new(if result.is_ok() { OutcomeKind::Success } else { OutcomeKind::Error }));
-        let ended_at = guard::ended_at(&permit);
+        let ended_at = calls::ended_at(&permit);
         let Some(on_settled) = &self.on_settled else {
-            guard::settle(permit, Debtor::Reporters, outcome, ended_at);
+            calls::settle(permit, Debtor::Reporters, outcome, ended_at);
             return;
         };
         let reporter = permit.reporter();
-        if let Some(settled) = guard::settle(permit, Debtor::Reporters, outcome, ended_at) {
+        if let Some(settled) = calls::settle(permit, Debtor::Reporters, outcome, ended_at) {
             caught("on_settled", || on_settled(result, &settled, reporter));
         }
     }

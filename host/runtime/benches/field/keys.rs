@@ -70,7 +70,9 @@ pub(crate) fn measure(run: &mut Run, quick: bool) -> Memory {
             continue;
         }
         let (family, bytes_each) = family(keys);
-        memory = Memory { keys, bytes_each };
+        if keys > memory.keys {
+            memory = Memory { keys, bytes_each };
+        }
         let names: Vec<String> = (0..keys as u64).map(key).collect();
         // The same lookup in a plain map, whose value of 400 bytes is touched where it begins and where it ends.
         let mut plain: HashMap<String, [u64; 50]> = names.iter().map(|name| (name.clone(), [0; 50])).collect();

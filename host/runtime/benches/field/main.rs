@@ -48,9 +48,9 @@ fn main() {
         .measurement_time(Duration::from_millis(2 * unit));
     let wanted = arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
     let mut run = Run { criterion, wanted };
+    let memory = keys::measure(&mut run, quick);
     calls::measure(&mut run);
     scorers::measure(&mut run);
     start::measure(&mut run);
-    let memory = keys::measure(&mut run, quick);
     table::print(&memory, flag("--json"));
 }

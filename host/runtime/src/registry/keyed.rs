@@ -12,6 +12,7 @@ use crate::component::{Cell, NoPlace, Who};
 use crate::condition::{Conditions, Held};
 use crate::error::RegistryError;
 use crate::policy::Policy;
+use crate::types::State;
 
 /// The longest key: keys come from outside, and are kept.
 const KEY_BYTES_MAX: usize = 1024;
@@ -225,6 +226,21 @@ impl Keyed {
         }
         all.sort_by_cached_key(|breaker| std::cmp::Reverse(breaker.latest()));
         all.into_iter().map(|breaker| (breaker.0.key.as_str().into(), breaker)).collect()
+    }
+
+    /// How many breakers are at work, and those of them that may refuse a call: all that aren't closed. Taken shard by shard,
+    /// without a call of the component.
+    pub(crate) fn standing(&self) -> (usize, Vec<Breaker>) {
+        let (mut at_work, mut not_closed) = (0, Vec::new());
+        for shard in self.0.shards.all() {
+            for breaker in shard.lock().iter() {
+                at_work += 1;
+                if breaker.state() != State::Closed {
+                    not_closed.push(breaker.clone());
+                }
+            }
+        }
+        (at_work, not_closed)
     }
 
     /// Hands the component what it doesn't know of yet.
