@@ -211,11 +211,12 @@ impl Lease {
             return None;
         }
         let detail = match entry {
-            Entry::Success { latency, .. } => Some(Detail { settled_at: at, latency, sequence: 0 }),
+            Entry::Success { latency, .. } => {
+                let sequence = if self.held.wants_details() { stripe.next() } else { 0 };
+                Some(Detail { settled_at: at, latency, sequence })
+            }
             Entry::Late(_) => None,
         };
-        let sequence = || if self.held.wants_details() { stripe.next() } else { 0 };
-        let detail = detail.map(|detail| Detail { sequence: sequence(), ..detail });
         Some(self.scores.put(place, score, detail))
     }
 

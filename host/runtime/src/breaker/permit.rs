@@ -232,7 +232,7 @@ impl<'b> Permit<'b> {
         self.record(debtor, outcome, now)
     }
 
-    /// The same, for the guarded code that runs next: if the permit is dropped meanwhile, that code has panicked.
+    /// A permit for the guarded code that runs next: if it is dropped meanwhile, that code has panicked.
     #[inline(always)]
     pub(crate) fn for_call(breaker: &'b Breaker, raw: u64, incarnation: u64, admitted_at: Time) -> Self {
         let mut permit = Self::new(breaker, raw, incarnation, admitted_at);
