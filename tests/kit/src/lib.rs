@@ -7,6 +7,7 @@ pub mod core_subject;
 pub mod disciplined;
 pub mod history;
 pub mod policies;
+pub mod recorded;
 pub mod seen;
 pub mod vectors;
 

@@ -1,6 +1,7 @@
 //! The native core runs every shared vector.
 
 use softfuse_core::Policy;
+use softfuse_testkit::recorded::random;
 use softfuse_testkit::{CoreSubject, Disciplined, policies, vectors};
 use std::path::Path;
 
@@ -39,6 +40,21 @@ fn the_core_reports_every_problem_of_bad_policies() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// What is written down of random histories holds of the core that it was written down of.
+#[test]
+fn recorded_histories_are_vectors() {
+    let mut tripped = 0;
+    for recorded in random(300, 40).expect("they can be written down") {
+        tripped += usize::from(recorded.observed.trips() > 0);
+        let vectors = vectors::parse("recorded.toml", &recorded.text).expect("it is a vector");
+        let policy: std::sync::Arc<_> = Policy::parse(&recorded.policy).expect("a good policy").into();
+        let verdicts = policy.host_conditions().len();
+        let mut subject = Disciplined::new(CoreSubject::new(policy), verdicts);
+        vectors[0].run(&mut subject).unwrap_or_else(|error| panic!("{error:#}\n{}", recorded.text));
+    }
+    assert!(tripped > 30, "histories that never trip prove nothing: {tripped} did");
 }
 
 /// Runs one vector with these steps on a breaker that one failure trips.
