@@ -230,7 +230,7 @@ fn tower(pattern: Arc<Pattern>) -> impl Guards {
 
 /// One call's time, as each of so many threads sees it, each on a core of its own: a run is over before the system has spread
 /// them by itself.
-fn threads(guards: &impl Guards, threads: u64, calls: u64) -> Duration {
+pub(crate) fn threads(guards: &impl Guards, threads: u64, calls: u64) -> Duration {
     if threads == 1 {
         let began = Instant::now();
         (0..calls).for_each(|call| guards.call(call));

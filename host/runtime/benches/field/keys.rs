@@ -1,7 +1,10 @@
 //! Many breakers of one policy: the memory of each, and a guarded call among them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -10,6 +13,7 @@ use rand_distr::{Distribution, Uniform, Zipf};
 use softfuse::{Keyed, KeyedSettings, Outcome, Score, Time};
 
 use crate::Run;
+use crate::calls::{self, Guards};
 
 const POLICY: &str = "[trip_on]\nany_of = [\n\
     { quality_below = { threshold = 0.7, window = 20 } },\n{ error_rate_above = { rate = 0.5, window = 20 } } ]";
@@ -44,11 +48,56 @@ fn call(family: &Keyed, key: &str, now: Time) {
     black_box(permit.settle_at(outcome, now).effect);
 }
 
-/// A family of so many keys, each with its windows filled; the memory that it took.
-fn family(keys: usize) -> (Keyed, f64) {
+/// The same decisions without a component and for one thread alone: the core's breakers in a plain map.
+fn native(names: &[String]) -> HashMap<String, softfuse_core::Breaker> {
+    let policy = Arc::new(softfuse_core::Policy::parse(POLICY).unwrap());
+    let made = |name: &String| (name.clone(), softfuse_core::Breaker::new(Arc::clone(&policy), name.as_str(), 0, 0));
+    let mut breakers: HashMap<_, _> = names.iter().map(made).collect();
+    for round in 0..20 {
+        for (number, name) in names.iter().enumerate() {
+            call_native(&mut breakers, name, (round * names.len() + number) as u64);
+        }
+    }
+    breakers
+}
+
+fn call_native(breakers: &mut HashMap<String, softfuse_core::Breaker>, key: &str, now: u64) {
+    use softfuse_core::{Outcome, OutcomeKind, Signal};
+
+    let breaker = breakers.get_mut(key).unwrap();
+    let Ok(permit) = breaker.before_call(now).map(|admission| admission.permit) else { return };
+    let mut outcome = Outcome::new(OutcomeKind::Success, 0);
+    outcome.signal = Signal::Score(0.8);
+    let _ = black_box(breaker.record_outcome(permit, &outcome, now));
+}
+
+/// Calls of several threads, each in an order of its own: two threads seldom call one key.
+struct Among<'f> {
+    family: &'f Keyed,
+    names: &'f [String],
+    picked: &'f [usize],
+    /// So many threads have come.
+    threads: AtomicUsize,
+}
+
+impl Guards for Among<'_> {
+    fn call(&self, number: u64) {
+        thread_local! { static AHEAD: Cell<Option<usize>> = const { Cell::new(None) } }
+        let ahead = AHEAD.get().unwrap_or_else(|| {
+            let ahead = self.threads.fetch_add(1, Ordering::Relaxed) * 1_000_003;
+            AHEAD.set(Some(ahead));
+            ahead
+        });
+        let picked = self.picked[(number as usize + ahead) % self.picked.len()];
+        call(self.family, &self.names[picked], Time::from_nanos(number as i64));
+    }
+}
+
+/// A family of so many keys, each with its windows filled; the memory that each took.
+fn family(keys: usize, lent_max: usize) -> (Keyed, f64) {
     let registry = softfuse::Registry::builder().component_memory_bytes_max(2 << 30).build().unwrap();
     let policy = registry.policy("bench", POLICY).unwrap();
-    let settings = KeyedSettings { live_max: keys, ..KeyedSettings::default() };
+    let settings = KeyedSettings { live_max: keys, lent_max, ..KeyedSettings::default() };
     let family = registry.keyed("tenant", &policy, settings).unwrap();
     let before = resident_bytes();
     // In rounds, so that no key is busy.
@@ -63,19 +112,22 @@ fn family(keys: usize) -> (Keyed, f64) {
 
 pub(crate) fn measure(run: &mut Run, quick: bool) -> Memory {
     let mut memory = Memory::default();
-    for keys in [1, 1_000, 100_000, MOST] {
+    // The most first, since memory that was used before is used again, and would not be counted.
+    for keys in [MOST, 100_000, 1_000, 1] {
         let name = format!("keys-{keys}");
         // The most take a gigabyte and half a minute: where it is to be quick, they are asked for by name.
         if !run.wants(&name) || keys == MOST && quick && !run.names(&name) {
             continue;
         }
-        let (family, bytes_each) = family(keys);
-        if keys > memory.keys {
-            memory = Memory { keys, bytes_each };
+        if keys == MOST {
+            // Buffers are those of busy keys, and bounded by themselves.
+            memory = Memory { keys, bytes_each: family(keys, 0).1 };
         }
+        let (family, _) = family(keys, KeyedSettings::default().lent_max);
         let names: Vec<String> = (0..keys as u64).map(key).collect();
         // The same lookup in a plain map, whose value of 400 bytes is touched where it begins and where it ends.
         let mut plain: HashMap<String, [u64; 50]> = names.iter().map(|name| (name.clone(), [0; 50])).collect();
+        let mut native = native(&names);
         let mut random = StdRng::seed_from_u64(1);
         let uniform = Uniform::new(0, keys).unwrap();
         let zipf = Zipf::new(keys as f64, 1.1).unwrap();
@@ -101,6 +153,19 @@ pub(crate) fn measure(run: &mut Run, quick: bool) -> Memory {
                     began.elapsed()
                 });
             });
+            group.bench_function(format!("lookup-{order}"), |bencher| {
+                bencher.iter(|| black_box(family.get(next()).unwrap().state()));
+            });
+            group.bench_function(format!("native-{order}"), |bencher| {
+                bencher.iter_custom(|calls| {
+                    let began = Instant::now();
+                    for _ in 0..calls {
+                        now += 1;
+                        call_native(&mut native, next(), now as u64);
+                    }
+                    began.elapsed()
+                });
+            });
             group.bench_function(format!("map-{order}"), |bencher| {
                 bencher.iter(|| {
                     if let Some(value) = plain.get_mut(next()) {
@@ -109,6 +174,13 @@ pub(crate) fn measure(run: &mut Run, quick: bool) -> Memory {
                         black_box(value);
                     }
                 });
+            });
+        }
+        let (_, picked) = &orders[0];
+        let among = Among { family: &family, names: &names, picked, threads: AtomicUsize::new(0) };
+        for threads in [1, 2] {
+            group.bench_function(format!("threads-{threads}"), |bencher| {
+                bencher.iter_custom(|calls| calls::threads(&among, threads, calls));
             });
         }
         group.finish();
