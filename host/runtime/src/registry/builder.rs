@@ -21,7 +21,7 @@ use crate::types::Event;
 const DEADLINE_MAX: Duration = Duration::from_secs(5);
 
 /// Instances of the component that a registry or a keyed family may have at most.
-const INSTANCES_MAX: usize = 256;
+pub(super) const INSTANCES_MAX: usize = 256;
 
 /// Settings of a [`Registry`].
 #[must_use]
@@ -163,8 +163,9 @@ impl RegistryBuilder {
 
     /// Instances of the component over which the named breakers are spread, and as many for each keyed family: breakers of
     /// different instances are asked at the same time, and one that fails leaves the others alone. Default: as many as the
-    /// machine has cores; between 1 and 256. Each is made when its first breaker is used. How many breakers there is room for
-    /// follows their number: set it, where a keyed family that fits on one machine must fit on another with fewer cores.
+    /// machine has cores, and four times as many for a family of 1,024 keys or more; between 1 and 256. Each is made when its first
+    /// breaker is used. How many breakers there is room for follows their number: set it, where a keyed family that fits on one
+    /// machine must fit on another with fewer cores.
     pub fn component_instances(mut self, instances: usize) -> Self {
         self.instances = Some(instances.clamp(1, INSTANCES_MAX));
         self
@@ -203,12 +204,8 @@ impl RegistryBuilder {
         let hub = Hub::new(self.event_capacity, self.callbacks);
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(INSTANCES_MAX);
         let metrics = Metrics::new(Arc::clone(hub.dropped()), cores());
-        let making = Making {
-            component,
-            instances: self.instances.unwrap_or_else(cores),
-            rest: self.rest,
-            families: Vec::new(),
-        };
+        let making =
+            Making { component, instances: self.instances, cores: cores(), rest: self.rest, families: Vec::new() };
         let home = Home {
             slots: making.slots(&clock, &metrics),
             clock,

@@ -262,7 +262,7 @@ impl Registry {
         }
         // Made without the lock, since conditions are the host's own code.
         let conditions = settings.make_conditions(name, None, policy)?;
-        let home = self.0.making.lock().family_home(&self.0.home, settings.lent_max);
+        let home = self.0.making.lock().family_home(&self.0.home, &settings);
         // Those at work, and the overflow breaker.
         let count = settings.live_max.max(1).saturating_add(1);
         let no_room = |no_place| no_room(&name.into(), count, no_place);

@@ -14,7 +14,7 @@ use crate::breaker::Breaker;
 use crate::types::{State, Time};
 
 /// Families of fewer keys than this have one shard: their order of retirement is then nearly exact.
-const SHARDED_FROM: usize = 1024;
+pub(super) const SHARDED_FROM: usize = 1024;
 /// Shards for each instance of the component at least, so that two threads seldom want the same.
 const SHARDS_EACH_MIN: usize = 8;
 /// Keys of a shard at most when the family is full. A table of 2^16 holds seven eighths of that, and keys are spread unevenly
