@@ -52,6 +52,15 @@ impl Counter {
         (head & CLOSED == 0).then_some(Head(head))
     }
 
+    /// Where it stands, if the next place was allowed for already.
+    #[inline(always)]
+    pub(crate) fn look_for_room(&self) -> Option<Head> {
+        let head = self.head.load(Ordering::Acquire);
+        // Compared as a whole: under the same lease the limit is above those counts that were allowed for, all of which are below
+        // [`CLOSED`]. That of an earlier lease is below, and where it is of a later one nothing can be reserved any more.
+        (head < self.limit.load(Ordering::Relaxed)).then_some(Head(head))
+    }
+
     /// Reserves the next place, where nothing has changed since `seen`.
     #[inline]
     pub(crate) fn reserve(&self, seen: Head) -> bool {

@@ -163,9 +163,42 @@ impl Lease {
 
     /// Keeps what has happened under a permit, where that is benign: the terms' tag. `None`: record it at once, after what was
     /// kept.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn keep(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
+        let Entry::Success { latency, score, pending } = entry else {
+            return self.keep_any(permit, at, entry);
+        };
+        if score.is_none()
+            && let Some(tag) = self.keep_counted(permit, at, latency)
+        {
+            return Some(tag);
+        }
+        self.keep_success(permit, at, latency, score, pending)
+    }
+
+    /// It takes one by one what goes in registers: an entry that was just written would have to be waited for.
+    #[inline(never)]
+    fn keep_success(&self, permit: u64, at: u64, latency: u64, score: Option<i64>, pending: bool) -> Option<u32> {
+        self.keep_any(permit, at, Entry::Success { latency, score, pending })
+    }
+
+    /// Keeps a success of which nothing is to be known but that it was, which is what most calls are: in few steps that fit
+    /// into their caller. `None`: it isn't such a one, or the counter must draw, or others were faster.
+    #[inline(always)]
+    fn keep_counted(&self, permit: u64, at: u64, latency: u64) -> Option<u32> {
+        let stripe = self.stripe();
+        let at = stripe.latest_with(at);
+        let seen = stripe.counter.look_for_room()?;
+        let tag = self.held.counted(permit, at, latency)?;
+        stripe.counter.reserve(seen).then(|| {
+            stripe.note(at);
+            tag
+        })
+    }
+
+    #[inline]
+    fn keep_any(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
         let stripe = self.stripe();
         let at = stripe.latest_with(at);
         loop {

@@ -157,8 +157,15 @@ impl Held {
         })
     }
 
+    /// The tag of a success without a score that may wait, where nothing is to be known of it but that it was.
+    #[inline(always)]
+    pub(crate) fn counted(&self, permit: u64, at: u64, latency: u64) -> Option<u32> {
+        let plain = self.flags.load(Ordering::Relaxed) & (MISSING | DETAILS) == 0;
+        (plain && self.fits(permit, at, latency)).then(|| self.tag.load(Ordering::Relaxed))
+    }
+
     /// Whether a success may be recorded with what waits, whatever its score and wherever its place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fits(&self, permit: u64, at: u64, latency: u64) -> bool {
         permit == self.permit.load(Ordering::Relaxed)
             && at < self.until.load(Ordering::Relaxed)

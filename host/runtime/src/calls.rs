@@ -22,6 +22,13 @@ pub(crate) fn settle(permit: Permit, debtor: Debtor, outcome: Outcome, ended_at:
     caught("settling a call", || permit.settle_owed_by(debtor, outcome, ended_at))
 }
 
+/// Settles a call that has an answer, and that nobody hears of what became of.
+#[inline(never)]
+fn end(mut permit: Permit, outcome: Outcome, ended_at: Time) {
+    permit.end_call();
+    settle(permit, Debtor::Holder, outcome, ended_at);
+}
+
 impl Breaker {
     /// Makes a guarded call: a value is a success, an error a failure, a panic too.
     ///
@@ -45,19 +52,39 @@ impl Breaker {
         now: Time,
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
-        // Most calls need nobody's leave, and their permit is settled where it lies.
-        if let Some((permit, incarnation)) = self.lent_permit(now) {
-            let mut permit = Permit::for_call(self, permit, incarnation, now);
-            let (result, ended_at) = call(&mut permit);
-            if result.is_err() || !permit.keep_success(ended_at) {
-                permit.end_call();
-                settle(permit, Debtor::Holder, classify_default(&result), ended_at);
-            }
-            return result.map_err(CallError::Failed);
+        match self.lent_permit(now) {
+            Some((permit, incarnation)) => self.call_with(permit, incarnation, now, call),
+            None => self.call_granted_or_refused(now, call),
         }
-        let mut permit = self.permit_at(now)?;
-        let (result, ended_at) = permit.in_call(call);
-        settle(permit, Debtor::Holder, classify_default(&result), ended_at);
+    }
+
+    /// Apart from most calls, so that these needn't move about what has room for a refusal.
+    #[inline(never)]
+    fn call_granted_or_refused<T, E>(
+        &self,
+        now: Time,
+        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
+    ) -> Result<T, CallError<E>> {
+        let (permit, incarnation) = self.granted(now)?;
+        self.call_with(permit, incarnation, now, call)
+    }
+
+    #[inline(always)]
+    fn call_with<T, E>(
+        &self,
+        permit: u64,
+        incarnation: u64,
+        now: Time,
+        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
+    ) -> Result<T, CallError<E>> {
+        let mut permit = Permit::for_call(self, permit, incarnation, now);
+        let (result, ended_at) = call(&mut permit);
+        // Most permits are settled where they lie.
+        if result.is_ok() && permit.keep_success(ended_at) {
+            permit.forget_settled();
+        } else {
+            end(permit, classify_default(&result), ended_at);
+        }
         result.map_err(CallError::Failed)
     }
 

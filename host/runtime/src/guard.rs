@@ -165,12 +165,19 @@ impl<T, E> Guard<T, E> {
 
     /// [`call_at`](Self::call_at), without the fallback.
     pub(crate) fn run_at(&self, now: Time, call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time)) -> Ended<T, E> {
-        let mut permit = match self.breaker.permit_at(now) {
-            Ok(permit) => permit,
+        let (permit, incarnation) = match self.breaker.granted(now) {
+            Ok(granted) => granted,
             Err(rejected) => return Ended::Rejected(rejected),
         };
-        let (result, ended_at) = permit.in_call(call);
+        let mut permit = Permit::for_call(&self.breaker, permit, incarnation, now);
+        let (result, ended_at) = call(&mut permit);
+        permit.end_call();
         let outcome = self.outcome(&result);
+        // Where nobody looks at the answer, most permits are settled where they lie.
+        let unseen = self.scoring.is_none() && self.replace_below.is_none();
+        if unseen && outcome == Outcome::success() && permit.keep_success(ended_at) {
+            return Ended::Kept(result.map_err(CallError::Failed), outcome.kind);
+        }
         let mut exchange = self.exchange(&result, &outcome, &permit);
         let mut said = None;
         if self.score_before_answer

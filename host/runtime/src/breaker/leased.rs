@@ -15,6 +15,7 @@ pub(super) use owner::{Asked, Leasing};
 use softfuse_lease::{Admission, Entry, Lease};
 
 use crate::error::Rejected;
+use crate::metrics::Tallies;
 use crate::types::{Effect, Outcome, OutcomeKind, Score, Signal, State, Time};
 
 /// [`Terms::tag`]: what becomes of an outcome that is kept.
@@ -57,6 +58,8 @@ struct Lent {
     told: AtomicU64,
     /// How calls are refused under it.
     refusal: ArcSwapOption<Refusal>,
+    /// The breaker's, which its kin have too, from a place that is farther away.
+    tallies: Tallies,
 }
 
 #[derive(Debug)]
@@ -127,6 +130,12 @@ impl Leased {
     #[inline(always)]
     pub(super) fn keep(&self, permit: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Option<Effect> {
         self.keep_entry(permit, entry(outcome, latency_nanos)?, now)
+    }
+
+    /// The breaker's tallies, where a buffer is lent.
+    #[inline(always)]
+    pub(super) fn tallies(&self) -> Option<&Tallies> {
+        self.lent.get().map(|lent| &lent.tallies)
     }
 
     /// Keeps what may wait, where that is benign.

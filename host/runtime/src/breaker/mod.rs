@@ -7,6 +7,7 @@ mod operate;
 mod permit;
 mod reporter;
 mod retire;
+mod settled;
 mod shared;
 mod standing;
 
@@ -21,9 +22,10 @@ pub(crate) use kin::{Home, Kin, Lendings, Lent};
 pub use late::LateScores;
 use leased::Asked;
 pub(crate) use permit::Debtor;
+pub use permit::Permit;
 use permit::UNGUARDED;
-pub use permit::{Permit, Settled};
 pub use reporter::{Reported, Reporter};
+pub use settled::Settled;
 pub(crate) use shared::Shared;
 use shared::{Inner, Rare};
 
@@ -226,8 +228,30 @@ impl Breaker {
     /// The refusal.
     #[inline(always)]
     pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
+        let (raw, incarnation) = self.granted(now)?;
+        Ok(Permit::new(self, raw, incarnation, now))
+    }
+
+    /// What a permit is made of: itself, and the incarnation in which it was granted. A permit isn't made before both are known,
+    /// so that it needn't be moved out of a result that has room for a refusal.
+    #[inline(always)]
+    pub(crate) fn granted(&self, now: Time) -> Result<(u64, u64), Rejected> {
+        match self.lent_permit(now) {
+            Some(granted) => Ok(granted),
+            None => self.granted_or_refused(now),
+        }
+    }
+
+    /// What a permit is [made of](Self::granted), where nobody need be asked for it: of most calls.
+    #[inline(always)]
+    pub(crate) fn lent_permit(&self, now: Time) -> Option<(u64, u64)> {
+        self.0.leased.admitted(now)
+    }
+
+    #[inline(never)]
+    fn granted_or_refused(&self, now: Time) -> Result<(u64, u64), Rejected> {
         match self.0.leased.admit(now) {
-            (Admission::Admitted(permit), incarnation) => Ok(Permit::new(self, permit, incarnation, now)),
+            (Admission::Admitted(permit), incarnation) => Ok((permit, incarnation)),
             (Admission::Refused { now: at }, _) => match self.0.leased.rejected(self.0.name(), at) {
                 Some(rejected) => Err(rejected),
                 None => self.ask_for_permit(now),
@@ -236,16 +260,9 @@ impl Breaker {
         }
     }
 
-    /// What a permit is made of that nobody need be asked for: itself, and the incarnation in which it was granted. For all others
-    /// there is [`permit_at`](Self::permit_at).
-    #[inline(always)]
-    pub(crate) fn lent_permit(&self, now: Time) -> Option<(u64, u64)> {
-        self.0.leased.admitted(now)
-    }
-
     #[cold]
-    fn ask_for_permit(&self, admitted_at: Time) -> Result<Permit<'_>, Rejected> {
-        let now = self.0.leased.seen(admitted_at);
+    fn ask_for_permit(&self, now: Time) -> Result<(u64, u64), Rejected> {
+        let now = self.0.leased.seen(now);
         let asked = self.0.operate(Asked::Permit, now, |seated| {
             let answer = seated.ask(|guest, store, id| guest.call_before_call(store, id, now.nanos()))?;
             self.0.leased.note(now);
@@ -264,13 +281,13 @@ impl Breaker {
             }
         });
         let rejected = match asked {
-            Ok((Ok((permit, incarnation)), _)) => return Ok(Permit::new(self, permit, incarnation, admitted_at)),
+            Ok((Ok(granted), _)) => return Ok(granted),
             Ok((Err(rejection), _)) => self.0.rejected(rejection),
             Err(failure) => match self.0.refused_by_failure(failure) {
                 Some(rejected) => rejected,
                 None => {
                     self.0.meters.tallies.count(Count::Unguarded, 1);
-                    return Ok(Permit::new(self, UNGUARDED, 0, admitted_at));
+                    return Ok((UNGUARDED, 0));
                 }
             },
         };

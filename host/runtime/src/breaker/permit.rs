@@ -10,11 +10,9 @@ use softfuse_lease::Entry;
 
 use super::operate::Recorded;
 use super::standing::Standing;
-use super::{Breaker, LateScores, Reporter, Shared};
+use super::{Breaker, LateScores, Reporter, Settled, Shared};
 use crate::caught::caught;
-use crate::types::{
-    Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, StateChange, Time, span_nanos,
-};
+use crate::types::{Effect, FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal, Time, span_nanos};
 
 /// The right to one call. Settle it when the call has ended. It borrows its breaker, so that busy threads needn't meet to
 /// count who holds it; [`into_owned`](Self::into_owned) makes one that goes anywhere.
@@ -23,8 +21,8 @@ use crate::types::{
 /// that a breaker or a guard makes do know, and a panic of the call itself is then an error, since an exception is a
 /// failure.
 #[must_use = "a permit that is dropped counts as a cancelled call"]
+#[repr(C)]
 pub struct Permit<'b> {
-    breaker: Cow<'b, Breaker>,
     /// As the component gave it, or [`UNGUARDED`].
     raw: u64,
     standing: Standing,
@@ -33,6 +31,9 @@ pub struct Permit<'b> {
     score: f64,
     /// What few calls need: a permit is moved about, so that it has to be small.
     rest: Option<Box<Rest>>,
+    /// Last, since what a permit is moved by is wider than what it was written by, but for the last word; and a processor
+    /// that reads wider than it wrote waits, where all else that a call needs is found through this.
+    breaker: Cow<'b, Breaker>,
 }
 
 #[derive(Default)]
@@ -221,7 +222,7 @@ impl<'b> Permit<'b> {
 
     /// [`settle_at`](Self::settle_at), where it is known who owes a score.
     #[inline(always)]
-    pub(crate) fn settle_owed_by(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
+    pub(crate) fn settle_owed_by(self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
         if outcome.signal != Signal::Pending
             && let Some(plain) = self.plain()
         {
@@ -229,6 +230,12 @@ impl<'b> Permit<'b> {
             std::mem::forget(self);
             return plain.settle(&outcome, now);
         }
+        self.settle_any(debtor, outcome, now)
+    }
+
+    /// Apart from the plain ones, which are settled where they came to lie.
+    #[inline(never)]
+    fn settle_any(mut self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
         self.record(debtor, outcome, now)
     }
 
@@ -251,10 +258,17 @@ impl<'b> Permit<'b> {
         let entry = Entry::Success { latency, score: score.map(Score::units), pending: false };
         let kept = shared.leased.keep_entry(self.raw, entry, now).is_some();
         if kept {
-            shared.meters.tallies.settled(OutcomeKind::Success, latency, score);
+            shared.tallies().settled(OutcomeKind::Success, latency, score);
             self.standing.set(Standing::SETTLED, true);
         }
         kept
+    }
+
+    /// Forgets it after [`keep_success`](Self::keep_success) has settled it: there is nothing in it that wants to be dropped.
+    #[inline(always)]
+    pub(crate) fn forget_settled(self) {
+        // It borrows its breaker, and nobody has asked it for a reporter.
+        std::mem::forget(self);
     }
 
     /// Ends a [call](Self::for_call).
@@ -329,7 +343,7 @@ fn latency_nanos(outcome: &Outcome, admitted_at: Time, now: Time) -> u64 {
 #[inline(always)]
 fn record(shared: &Shared, raw: u64, incarnation: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Recorded {
     let score = outcome.score().filter(|_| !outcome.kind.is_neutral());
-    shared.meters.tallies.settled(outcome.kind, latency_nanos, score);
+    shared.tallies().settled(outcome.kind, latency_nanos, score);
     if raw == UNGUARDED {
         return (Effect::Lost, None);
     }
@@ -340,10 +354,18 @@ fn record(shared: &Shared, raw: u64, incarnation: u64, outcome: &Outcome, latenc
 }
 
 impl Drop for Permit<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.standing.is(Standing::SETTLED) {
-            return;
+        if !self.standing.is(Standing::SETTLED) {
+            self.give_up();
         }
+    }
+}
+
+impl Permit<'_> {
+    /// Nobody has settled it.
+    #[cold]
+    fn give_up(&mut self) {
         let ended = self.rest.as_mut().and_then(|rest| rest.ended.take());
         let (outcome, now) = ended.unwrap_or_else(|| {
             let kind = if self.standing.is(Standing::IN_CALL) { OutcomeKind::Error } else { OutcomeKind::Cancelled };
@@ -362,26 +384,5 @@ impl fmt::Debug for Permit<'_> {
             .field("admitted_at", &self.admitted_at)
             .field("score", &self.own_score())
             .finish_non_exhaustive()
-    }
-}
-
-/// What became of a settled permit.
-#[derive(Clone, Debug)]
-pub struct Settled<'b> {
-    /// What became of the outcome.
-    pub effect: Effect,
-    /// The change of state that it made; boxed, since most calls make none.
-    pub change: Option<Box<StateChange>>,
-    /// The latency that was recorded.
-    pub latency: Duration,
-    /// For scores that come later.
-    pub late: LateScores<'b>,
-}
-
-impl Settled<'_> {
-    /// Whether this call opened the circuit.
-    #[must_use]
-    pub fn tripped(&self) -> bool {
-        self.change.as_ref().is_some_and(|change| change.is_trip())
     }
 }

@@ -16,6 +16,7 @@ use crate::bindings::breaker as wit;
 use crate::component::{Cell, Guest};
 use crate::condition::Held;
 use crate::error::{ComponentFailure, Rejected};
+use crate::metrics::Tallies;
 use crate::types::{Event, State};
 
 /// A breaker: as small as can be, since there may be a million. What its kin share it has by [`Kin`], which it acts as.
@@ -108,6 +109,12 @@ impl Shared {
             leased: Leased::default(),
             told: OnceBox::new(),
         }
+    }
+
+    /// Where its calls are counted.
+    #[inline(always)]
+    pub(super) fn tallies(&self) -> &Tallies {
+        self.leased.tallies().unwrap_or_else(|| &self.meters.tallies)
     }
 
     pub(crate) fn known_state(&self) -> State {

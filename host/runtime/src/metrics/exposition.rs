@@ -95,13 +95,13 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, series: &[Read]) -> Result<(), Err
     let mut metric = encoder.encode_descriptor("call", "Calls by how they ended.", None, MetricType::Counter)?;
     for one in series {
         let outcomes = [
-            ("success", Count::Successes),
-            ("failure", Count::Failures),
-            ("neutral", Count::Neutral),
-            ("rejected", Count::Rejected),
+            ("success", one.meters.tallies.successes()),
+            ("failure", one.count(Count::Failures)),
+            ("neutral", one.count(Count::Neutral)),
+            ("rejected", one.count(Count::Rejected)),
         ];
-        for (outcome, what) in outcomes {
-            count(&mut metric, &[("breaker", one.name()), ("outcome", outcome)], one.count(what))?;
+        for (outcome, calls) in outcomes {
+            count(&mut metric, &[("breaker", one.name()), ("outcome", outcome)], calls)?;
         }
     }
     let help = "Calls that were admitted without a breaker, since its component had failed.";

@@ -1,5 +1,6 @@
 //! Numbers that a breaker counts into. Each thread has its own where it can, so that none waits for another.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -33,17 +34,16 @@ const fn nanos<const N: usize>(bounds: [f64; N]) -> [i64; N] {
 /// Threads that may have numbers of their own, at most.
 const OWN_MAX: usize = 32;
 
-/// What happened to a breaker's calls, or to those of a keyed family.
-#[derive(Debug)]
+/// What happened to a breaker's calls, or to those of a keyed family. Whoever counts often holds a clone, which is the same.
+#[derive(Clone, Debug)]
 pub(crate) struct Tallies {
     /// First those of single threads, then as many for all others together.
-    parts: Box<[CachePadded<Part>]>,
+    parts: Arc<[CachePadded<Part>]>,
 }
 
-/// What is counted one by one.
+/// What is counted one by one. Successes are counted by their latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
-    Successes,
     Failures,
     Neutral,
     Rejected,
@@ -55,18 +55,25 @@ pub(crate) enum Count {
 const COUNTS: usize = Count::Leased as usize + 1;
 
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Part {
-    counts: [AtomicU64; COUNTS],
-    latencies: Samples<{ LATENCY_BUCKETS.len() + 1 }>,
+    /// Latencies of successes: all that is written of most calls, in a line or two.
+    successes: Latencies,
+    /// Those of all other calls.
+    others: Latencies,
     scores: Samples<{ SCORE_BUCKETS.len() + 1 }>,
+    counts: [AtomicU64; COUNTS],
 }
+
+type Latencies = Samples<{ LATENCY_BUCKETS.len() + 1 }>;
 
 /// A histogram: samples in each bucket, the last of which has no upper bound.
 #[derive(Debug)]
+#[repr(C)]
 struct Samples<const N: usize> {
-    counts: [AtomicU64; N],
     /// The bits of a float.
     sum: AtomicU64,
+    counts: [AtomicU64; N],
 }
 
 impl<const N: usize> Default for Samples<N> {
@@ -138,16 +145,15 @@ impl Tallies {
     #[inline(always)]
     pub(crate) fn settled(&self, kind: OutcomeKind, latency_nanos: u64, score: Option<Score>) {
         let (part, own) = self.part();
-        let count = if kind.is_failure() {
-            Count::Failures
-        } else if kind.is_neutral() {
-            Count::Neutral
-        } else {
-            Count::Successes
-        };
-        add(&part.counts[count as usize], 1, own);
         let latency = i64::try_from(latency_nanos).unwrap_or(i64::MAX);
-        part.latencies.add(&LATENCY_BUCKETS, latency, latency as f64, own);
+        let latencies = if kind == OutcomeKind::Success {
+            &part.successes
+        } else {
+            let count = if kind.is_failure() { Count::Failures } else { Count::Neutral };
+            add(&part.counts[count as usize], 1, own);
+            &part.others
+        };
+        latencies.add(&LATENCY_BUCKETS, latency, latency as f64, own);
         if let Some(score) = score {
             part.scores.add(&SCORE_UNITS_BUCKETS, score.units(), score.get(), own);
         }
@@ -170,25 +176,29 @@ impl Tallies {
         self.parts.iter().map(|part| part.counts[what as usize].load(Ordering::Relaxed)).sum()
     }
 
+    pub(super) fn successes(&self) -> u64 {
+        self.parts.iter().flat_map(|part| &part.successes.counts).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     pub(super) fn latencies(&self) -> Sampled {
-        self.read(|part| &part.latencies, &LATENCY_BUCKETS_SECONDS, 1e-9)
+        read(self.parts.iter().flat_map(|part| [&part.successes, &part.others]), &LATENCY_BUCKETS_SECONDS, 1e-9)
     }
 
     pub(super) fn scores(&self) -> Sampled {
-        self.read(|part| &part.scores, &SCORE_BUCKETS, 1.0)
+        read(self.parts.iter().map(|part| &part.scores), &SCORE_BUCKETS, 1.0)
     }
+}
 
-    fn read<const N: usize>(&self, of: impl Fn(&Part) -> &Samples<N>, bounds: &[f64], unit: f64) -> Sampled {
-        let (mut sum, mut counts) = (0.0, [0; N]);
-        for samples in self.parts.iter().map(|part| of(part)) {
-            sum += f64::from_bits(samples.sum.load(Ordering::Relaxed));
-            for (count, more) in counts.iter_mut().zip(&samples.counts) {
-                *count += more.load(Ordering::Relaxed);
-            }
+fn read<'s, const N: usize>(all: impl Iterator<Item = &'s Samples<N>>, bounds: &[f64], unit: f64) -> Sampled {
+    let (mut sum, mut counts) = (0.0, [0; N]);
+    for samples in all {
+        sum += f64::from_bits(samples.sum.load(Ordering::Relaxed));
+        for (count, more) in counts.iter_mut().zip(&samples.counts) {
+            *count += more.load(Ordering::Relaxed);
         }
-        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-        Sampled { sum: sum * unit, count: counts.iter().sum(), buckets: bounds.zip(counts).collect() }
     }
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    Sampled { sum: sum * unit, count: counts.iter().sum(), buckets: bounds.zip(counts).collect() }
 }
 
 #[cfg(test)]
@@ -207,6 +217,7 @@ mod tests {
         let latencies = tallies.latencies();
         assert_eq!((latencies.count, latencies.buckets[0], latencies.buckets[1]), (5, (0.005, 2), (0.01, 1)));
         assert_eq!(latencies.buckets[15..], [(300.0, 1), (f64::INFINITY, 1)]);
+        assert_eq!(tallies.successes(), 5);
         assert!((latencies.sum - 600.013).abs() < 1e-9);
         let scores = tallies.scores();
         assert_eq!((scores.count, scores.buckets[7]), (5, (0.7, 5)));

@@ -202,7 +202,8 @@ impl Shared {
         }
         let (lease, owner) = Lease::new(self.home.cores);
         lease.note(self.leased.latest().nanos());
-        let lent = Lent { lease, told: AtomicU64::new(0), refusal: ArcSwapOption::empty() };
+        let tallies = self.meters.tallies.clone();
+        let lent = Lent { lease, told: AtomicU64::new(0), refusal: ArcSwapOption::empty(), tallies };
         if self.leased.lent.set(Box::new(lent)).is_ok() {
             leasing.lending = Some(Box::new(Lending::new(owner)));
         }
