@@ -264,11 +264,14 @@ impl<'b> Permit<'b> {
         kept
     }
 
-    /// Forgets it after [`keep_success`](Self::keep_success) has settled it: there is nothing in it that wants to be dropped.
+    /// Forgets it after [`keep_success`](Self::keep_success) has settled it, where there is nothing in it that wants to be
+    /// dropped: nobody has asked it for a reporter.
     #[inline(always)]
     pub(crate) fn forget_settled(self) {
-        // It borrows its breaker, and nobody has asked it for a reporter.
-        std::mem::forget(self);
+        // The guarded code may have put another permit in its place, which holds its breaker.
+        if matches!(self.breaker, Cow::Borrowed(_)) {
+            std::mem::forget(self);
+        }
     }
 
     /// Ends a [call](Self::for_call).
