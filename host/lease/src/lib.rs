@@ -243,14 +243,14 @@ impl Lease {
         if !self.scores.counter.has_room(seen, &self.pool, self.counters()) {
             return None;
         }
-        let detail = match entry {
+        let (late, detail) = match entry {
             Entry::Success { latency, .. } => {
-                let sequence = if self.held.wants_details() { stripe.next() } else { 0 };
-                Some(Detail { settled_at: at, latency, sequence })
+                let wanted = self.held.wants_details();
+                (false, wanted.then(|| Detail { settled_at: at, latency, sequence: stripe.next() }))
             }
-            Entry::Late(_) => None,
+            Entry::Late(_) => (true, None),
         };
-        Some(self.scores.put(place, score, detail))
+        Some(self.scores.put(place, score, late, detail))
     }
 
     /// Whether a success that wasn't kept may be recorded together with what waits, as the last of it: there is no room for

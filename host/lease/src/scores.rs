@@ -107,22 +107,23 @@ impl Scores {
         kept.then_some(Place { seen, sum, lates })
     }
 
-    /// Puts a score in, where nothing has changed since its place was found.
+    /// Puts a score in, where nothing has changed since its place was found. `detail`: where it is asked for.
     #[inline]
-    pub(crate) fn put(&self, place: Place, score: i64, detail: Option<Detail>) -> bool {
+    pub(crate) fn put(&self, place: Place, score: i64, late: bool, detail: Option<Detail>) -> bool {
         if !self.counter.reserve(place.seen) {
             return false;
         }
         let count = place.seen.count();
         let Some(slot) = self.slot(count) else { return true };
-        let late = u64::from(detail.is_none());
+        let late = u64::from(late);
         slot.sum.store(place.sum, Ordering::Relaxed);
         slot.score.store(score, Ordering::Relaxed);
         slot.lates.store((place.lates + late) << 1 | late, Ordering::Relaxed);
-        let detail = detail.unwrap_or_default();
-        slot.settled_at.store(detail.settled_at, Ordering::Relaxed);
-        slot.latency.store(detail.latency, Ordering::Relaxed);
-        slot.sequence.store(detail.sequence, Ordering::Relaxed);
+        if let Some(detail) = detail {
+            slot.settled_at.store(detail.settled_at, Ordering::Relaxed);
+            slot.latency.store(detail.latency, Ordering::Relaxed);
+            slot.sequence.store(detail.sequence, Ordering::Relaxed);
+        }
         slot.mark.store(mark(place.seen.epoch(), count), Ordering::Release);
         true
     }

@@ -228,8 +228,16 @@ impl Breaker {
     /// The refusal.
     #[inline(always)]
     pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
-        let (raw, incarnation) = self.granted(now)?;
-        Ok(Permit::new(self, raw, incarnation, now))
+        match self.lent_permit(now) {
+            Some((raw, incarnation)) => Ok(Permit::new(self, raw, incarnation, now)),
+            None => self.permit_or_refused(now),
+        }
+    }
+
+    /// Apart from most permits; and the answer itself, so that a refusal isn't moved about.
+    #[inline(never)]
+    fn permit_or_refused(&self, now: Time) -> Result<Permit<'_>, Rejected> {
+        self.granted_or_refused(now).map(|(raw, incarnation)| Permit::new(self, raw, incarnation, now))
     }
 
     /// What a permit is made of: itself, and the incarnation in which it was granted. A permit isn't made before both are known,
@@ -248,7 +256,7 @@ impl Breaker {
         self.0.leased.admitted(now)
     }
 
-    #[inline(never)]
+    #[inline]
     fn granted_or_refused(&self, now: Time) -> Result<(u64, u64), Rejected> {
         match self.0.leased.admit(now) {
             (Admission::Admitted(permit), incarnation) => Ok((permit, incarnation)),
