@@ -4,7 +4,7 @@ import type { Breaker } from './breaker.js';
 import { type Classified, type Ending, classifyError, classifyValue, isResponse } from './classify.js';
 import { CircuitOpenError } from './errors.js';
 import { ADMIT, type Grant } from './lease.js';
-import { Permit, type Settled } from './permit.js';
+import { Permit, SUCCESS, type Settled } from './permit.js';
 import { inCall } from './quality.js';
 import { type Outcome, isOutcomeKind, isScore } from './types.js';
 
@@ -170,6 +170,7 @@ export class Guard<F = never> {
     const now = breaker.home.clock.now();
     const latency = startedAt < 0 || now < startedAt ? 0 : now - startedAt;
     if (startedAt >= 0) breaker.tally.latencies.add(latency);
+    if (breaker.lease.keep(grant, now, latency, NaN, false)) return;
     breaker.record(grant, 'success', latency, NaN, NaN, false, undefined, now);
   }
 
@@ -251,13 +252,16 @@ export class Guard<F = never> {
 
   /** The outcome of a value, with its score where that is there. */
   private outcomeOf(permit: Permit, value: unknown, args: unknown[]): Outcome {
-    const outcome = this.classified({ ok: true, value }) ?? classifyValue(value) ?? { kind: 'success' };
+    const outcome = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
     const { score } = this.options;
     if (score === undefined || outcome.kind !== 'success' || outcome.score !== undefined || outcome.pending === true || permit.reported !== undefined) return outcome;
     try {
       const said = score(value, ...args);
       if (said === undefined) return outcome;
-      if (isScore(said)) return { ...outcome, score: said };
+      if (isScore(said)) {
+        permit.reportQuality(said);
+        return outcome;
+      }
       throw new RangeError(`score() returned ${String(said)}: a number is expected, usually from 0 to 1, or undefined`);
     } catch (failure) {
       this.breaker.fault('score', failure);
@@ -285,9 +289,11 @@ export class Guard<F = never> {
     // Scoring takes time that isn't the call's.
     const endedAt = this.breaker.home.clock.now();
     return this.scoreOf(exchange).then((score) => {
-      const whole = score === undefined || permit.reported !== undefined ? outcome : { ...outcome, score };
-      if (!permit.settled) permit.settleAt(whole, endedAt);
-      return this.judged(permit, whole, value, args);
+      if (!permit.settled) {
+        if (score !== undefined && permit.reported === undefined) permit.reportQuality(score);
+        permit.settleAt(outcome, endedAt);
+      }
+      return this.judged(permit, outcome, value, args);
     });
   }
 
@@ -331,7 +337,8 @@ export class Guard<F = never> {
       this.settle(permit, outcome);
       return;
     }
-    this.settle(permit, { ...outcome, pending: true });
+    const { kind, retryAfterMs, latencyMs } = outcome;
+    this.settle(permit, { kind, score: undefined, pending: true, retryAfterMs, latencyMs });
     void this.scoreOf(exchange).then((score) => (score === undefined ? permit.reportMissing() : permit.reportQuality(score)));
   }
 

@@ -144,11 +144,12 @@ export class Lease {
     }
     this.room = Math.min(terms.outcomesMax, asksDetails ? DETAILS_MAX : COUNT_MAX);
     if (terms.scoresLast > SCORES_MAX) this.room = Math.min(this.room, SCORES_MAX);
-    this.timeless = until === undefined && latencyMax === undefined && !asksDetails;
     this.until = Math.min(atMost(until), untilMax);
     this.latencyMax = atMost(latencyMax);
     this.plain = !asksDetails && !this.asksScores;
     this.open = this.room > 0;
+    // Where nothing may wait, terms don't say what the policy looks at.
+    this.timeless = this.open && until === undefined && latencyMax === undefined && !asksDetails;
     this.untimed = UNTIMED_MAX;
   }
 

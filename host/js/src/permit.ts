@@ -6,6 +6,9 @@ import { InvalidScoreError, PermitGoneError } from './errors.js';
 import type { Grant } from './lease.js';
 import { type Effect, type Outcome, type OutcomeKind, type StateChange, isNeutral, isOutcomeKind, isScore, scoreUnits } from './types.js';
 
+/** Most calls'. It has every key, so that outcomes have one shape. @internal */
+export const SUCCESS: Outcome = Object.freeze({ kind: 'success', score: undefined, pending: undefined, retryAfterMs: undefined, latencyMs: undefined });
+
 /** What became of a settled permit. */
 export interface Settled {
   effect: Effect;
@@ -66,7 +69,7 @@ export class Permit {
 
   /** Settles it: the service answered. */
   success(): Settled {
-    return this.settle('success');
+    return this.settle(SUCCESS);
   }
 
   /** Settles it: the service failed. */
