@@ -11,7 +11,7 @@ export async function serve(routes) {
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
     const [prefix, target] = Object.entries(routes).find(([start]) => path === start || path.startsWith(start.endsWith('/') ? start : `${start}/`)) ?? [];
-    const file = prefix === undefined ? undefined : path === prefix ? target : join(target, normalize(path.slice(prefix.length)));
+    const file = prefix === undefined ? undefined : path === prefix ? target : join(target, normalize(`/${path.slice(prefix.length)}`));
     if (file === undefined || file.includes('..') || !existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end();
       return;
