@@ -6,7 +6,7 @@ import { CircuitOpenError } from './errors.js';
 import { ADMIT, type Grant } from './lease.js';
 import { Permit, SUCCESS, type Settled } from './permit.js';
 import { inCall } from './quality.js';
-import { type Outcome, isOutcomeKind, isScore } from './types.js';
+import { type Outcome, isOutcomeKind, isScore, scoreUnits } from './types.js';
 
 /** Why a fallback is asked. */
 export type FallbackCause =
@@ -92,7 +92,7 @@ export class Guard<F = never> {
     if (replaceBelow !== undefined && !isScore(replaceBelow)) throw new RangeError(`replaceBelow is ${String(replaceBelow)}: a score is expected`);
     if ((scorer === undefined) !== (exchange === undefined)) throw new TypeError('scorer and exchange are given together: what the scorer is shown');
     this.hasFallback = fallback !== undefined || Object.hasOwn(options, 'fallbackValue');
-    this.plain = classify === undefined && score === undefined && scorer === undefined && replaceBelow === undefined;
+    this.plain = classify === undefined && scorer === undefined && replaceBelow === undefined;
     this.ambient = options.ambient ?? (breaker.policy.usesScores && score === undefined && scorer === undefined);
     this.isAsync = options.async ?? false;
   }
@@ -148,7 +148,7 @@ export class Guard<F = never> {
     }
     if (!isThenable(result)) {
       if (isResponse(result)) return this.answered(new Permit(breaker, grant, startedAt), result, args);
-      this.succeeded(grant, startedAt);
+      this.succeeded(grant, startedAt, result, args);
       return result;
     }
     this.isAsync = true;
@@ -156,7 +156,7 @@ export class Guard<F = never> {
     return promise.then(
       (value) => {
         if (isResponse(value)) return this.answered(new Permit(breaker, grant, startedAt), value, args);
-        this.succeeded(grant, startedAt);
+        this.succeeded(grant, startedAt, value, args);
         return value;
       },
       (error: unknown) => this.threw(new Permit(breaker, grant, startedAt), error, args, undefined),
@@ -164,14 +164,20 @@ export class Guard<F = never> {
   }
 
   /** A plain success. */
-  private succeeded(grant: Grant, startedAt: number): void {
+  private succeeded(grant: Grant, startedAt: number, value: unknown, args: unknown[]): void {
     const { breaker } = this;
-    if (startedAt < 0 && breaker.lease.keepTimeless(grant, NaN, false)) return;
+    let score = NaN;
+    let units = NaN;
+    if (this.options.score !== undefined) {
+      score = this.scoreSaid(value, args);
+      if (score === score) breaker.tally.scores.add((units = scoreUnits(score)));
+    }
+    if (startedAt < 0 && breaker.lease.keepTimeless(grant, units, false)) return;
     const now = breaker.home.clock.now();
     const latency = startedAt < 0 || now < startedAt ? 0 : now - startedAt;
     if (startedAt >= 0) breaker.tally.latencies.add(latency);
-    if (breaker.lease.keep(grant, now, latency, NaN, false)) return;
-    breaker.record(grant, 'success', latency, NaN, NaN, false, undefined, now);
+    if (breaker.lease.keep(grant, now, latency, units, false)) return;
+    breaker.record(grant, 'success', latency, score, units, false, undefined, now);
   }
 
   private callInFull(run: (...args: any[]) => unknown, self: unknown, args: unknown[]): unknown {
@@ -253,19 +259,22 @@ export class Guard<F = never> {
   /** The outcome of a value, with its score where that is there. */
   private outcomeOf(permit: Permit, value: unknown, args: unknown[]): Outcome {
     const outcome = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
-    const { score } = this.options;
-    if (score === undefined || outcome.kind !== 'success' || outcome.score !== undefined || outcome.pending === true || permit.reported !== undefined) return outcome;
+    if (this.options.score === undefined || outcome.kind !== 'success' || outcome.score !== undefined || outcome.pending === true || permit.reported !== undefined) return outcome;
+    const said = this.scoreSaid(value, args);
+    if (said === said) permit.reportQuality(said);
+    return outcome;
+  }
+
+  /** What the user's function says of a value; NaN for nothing. */
+  private scoreSaid(value: unknown, args: unknown[]): number {
     try {
-      const said = score(value, ...args);
-      if (said === undefined) return outcome;
-      if (isScore(said)) {
-        permit.reportQuality(said);
-        return outcome;
-      }
+      const said = this.options.score?.(value, ...args);
+      if (said === undefined) return NaN;
+      if (isScore(said)) return said;
       throw new RangeError(`score() returned ${String(said)}: a number is expected, usually from 0 to 1, or undefined`);
     } catch (failure) {
       this.breaker.fault('score', failure);
-      return outcome;
+      return NaN;
     }
   }
 

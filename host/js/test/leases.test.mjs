@@ -47,7 +47,7 @@ test('a host that reads the clock only where it must decides as one that always 
           manual.advanceMs(one.takes);
           if (one.fails) throw new Error('no');
           return one;
-        }, text, { name: 'test', registry, ambient: false });
+        }, text, { name: 'test', registry, score: (one) => one.scored });
         const seen = steps.map((one) => {
           manual.advanceMs(one.gap);
           try {
