@@ -30,7 +30,9 @@ const chart = new Chart(find('chart'));
 /** What the page calls a model: it takes a while, may fail, and says how good its answer is. */
 async function model() {
   const disturbed = performance.now() < disturbedUntil;
-  await new Promise((resolve) => { setTimeout(resolve, 10 + 30 * Math.random()); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 10 + 30 * Math.random());
+  });
   if (Math.random() * 100 < Number(find('failures').value)) throw new Error('the service failed');
   const mean = disturbed ? 0.2 : Number(find('quality').value);
   return { score: Math.min(1, Math.max(0, mean + 0.1 * wobble())) };
@@ -116,14 +118,24 @@ function make() {
   setTimeout(make, 16);
 }
 
-for (const [id, shown] of [['quality', (value) => Number(value).toFixed(2)], ['failures', (value) => `${value} %`], ['rate', (value) => value]]) {
-  find(id).addEventListener('input', () => { find(`${id}-shown`).textContent = shown(find(id).value); });
+for (const [id, shown] of [
+  ['quality', (value) => Number(value).toFixed(2)],
+  ['failures', (value) => `${value} %`],
+  ['rate', (value) => value],
+]) {
+  find(id).addEventListener('input', () => {
+    find(`${id}-shown`).textContent = shown(find(id).value);
+  });
 }
-find('disturb').addEventListener('click', () => { disturbedUntil = performance.now() + 4000; });
+find('disturb').addEventListener('click', () => {
+  disturbedUntil = performance.now() + 4000;
+});
 find('trip').addEventListener('click', () => breaker.trip('you tripped it'));
 find('reset').addEventListener('click', () => breaker.reset());
 find('metrics-only').addEventListener('click', () => breaker.setOperatorState('metrics-only'));
-find('apply').addEventListener('click', () => { if (apply(find('policy').value)) find('problems').textContent = 'in force'; });
+find('apply').addEventListener('click', () => {
+  if (apply(find('policy').value)) find('problems').textContent = 'in force';
+});
 find('policy').value = POLICY;
 apply(POLICY);
 make();

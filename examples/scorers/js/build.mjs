@@ -6,7 +6,15 @@ import { componentize } from '@bytecodealliance/componentize-js';
 import { build } from 'esbuild';
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-const bundled = await build({ entryPoints: [path('scorer.js')], bundle: true, format: 'esm', write: false, target: 'es2022', define: { 'self.location': 'undefined' }, absWorkingDir: path('.') });
+const bundled = await build({
+  entryPoints: [path('scorer.js')],
+  bundle: true,
+  format: 'esm',
+  write: false,
+  target: 'es2022',
+  define: { 'self.location': 'undefined' },
+  absWorkingDir: path('.'),
+});
 const { component, imports } = await componentize(bundled.outputFiles[0].text, {
   witPath: process.env.SOFTFUSE_WIT ?? path('../../../wit/scorer'),
   worldName: 'answer-scorer',

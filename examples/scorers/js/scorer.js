@@ -7,7 +7,10 @@ import { Validator } from '@cfworker/json-schema';
 
 /** Languages models wrap their JSON in. */
 const FENCE = /^\s*```(?:json)?\s*\n([\s\S]*?)\n?\s*```\s*$/;
-const DRAFTS = new Map([['http://json-schema.org/draft-07/schema#', '7'], ['https://json-schema.org/draft/2019-09/schema', '2019-09']]);
+const DRAFTS = new Map([
+  ['http://json-schema.org/draft-07/schema#', '7'],
+  ['https://json-schema.org/draft/2019-09/schema', '2019-09'],
+]);
 
 let schema;
 let validator;

@@ -40,16 +40,30 @@ const timedSync = guard(all, modelSync, failures, 'timed, sync');
 const scored = guard(needed, model, quality, 'scored', { score: nextScore });
 const scoredTimed = guard(all, model, quality, 'scored, timed', { score: nextScore });
 const reporting = all.breaker('reporting', quality);
-const ambient = guard(all, async () => { softfuse.reportQuality(nextScore()); return answer; }, quality, 'ambient');
+const ambient = guard(
+  all,
+  async () => {
+    softfuse.reportQuality(nextScore());
+    return answer;
+  },
+  quality,
+  'ambient',
+);
 const open = guard(all, modelSync, failures, 'open');
 open.breaker.trip('bench', { openForMs: 1e9 });
 
 const cockatiel = cockatielBreaker(handleAll, { halfOpenAfter: 10_000, breaker: new ConsecutiveBreaker(5) });
 const cockatielTimed = cockatielBreaker(handleAll, { halfOpenAfter: 10_000, breaker: new ConsecutiveBreaker(5) });
 let listened = 0;
-cockatielTimed.onSuccess(({ duration }) => { listened += duration; });
+cockatielTimed.onSuccess(({ duration }) => {
+  listened += duration;
+});
 const cockatielOpen = cockatielBreaker(handleAll, { halfOpenAfter: 1e9, breaker: new ConsecutiveBreaker(1) });
-await cockatielOpen.execute(async () => { throw new Error('down'); }).catch(() => {});
+await cockatielOpen
+  .execute(async () => {
+    throw new Error('down');
+  })
+  .catch(() => {});
 const opossum = new Opossum(model, { timeout: false });
 const opossumOpen = new Opossum(model, { timeout: false, resetTimeout: 1e9 });
 opossumOpen.open();
@@ -73,21 +87,29 @@ const refusedAsync = (run) => async (calls) => {
 /** What is measured: the run, its peer, and the goal for the ratio. */
 const contestants = {
   'await of the function alone': async(model),
-  'cockatiel': async(() => cockatiel.execute(model)),
+  cockatiel: async(() => cockatiel.execute(model)),
   'cockatiel, durations listened to': async(() => cockatielTimed.execute(model)),
-  'opossum': async(() => opossum.fire()),
+  opossum: async(() => opossum.fire()),
   'guarded call': async(plain),
   'guarded call, every latency measured': async(timed),
   'guarded call, scored': async(scored),
   'guarded call, scored, every latency measured': async(scoredTimed),
-  'guarded call, score reported on the permit': async(() => reporting.call(async (permit) => { permit.reportQuality(nextScore()); return answer; })),
+  'guarded call, score reported on the permit': async(() =>
+    reporting.call(async (permit) => {
+      permit.reportQuality(nextScore());
+      return answer;
+    }),
+  ),
   'guarded call, score reported from anywhere': async(ambient),
   'guarded synchronous call': sync(plainSync),
   'guarded synchronous call, every latency measured': sync(timedSync),
-  'two reads of the clock': sync(() => { performance.now(); performance.now(); }),
+  'two reads of the clock': sync(() => {
+    performance.now();
+    performance.now();
+  }),
   'cockatiel, rejection': refusedAsync(() => cockatielOpen.execute(model)),
   'opossum, rejection': refusedAsync(() => opossumOpen.fire()),
-  'rejection': (calls) => {
+  rejection: (calls) => {
     for (let call = 0; call < calls; call += 1) {
       try {
         open();

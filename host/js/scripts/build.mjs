@@ -11,7 +11,9 @@ const root = resolve(here, '../..');
 const components = process.env.SOFTFUSE_COMPONENTS ?? join(root, 'target/components');
 const component = join(components, 'breaker.wasm');
 if (!existsSync(component)) {
-  console.error(`${component} is missing. Make the components first, from the repository's root:\n\n  cargo run --release -- components target/components\n`);
+  console.error(
+    `${component} is missing. Make the components first, from the repository's root:\n\n  cargo run --release -- components target/components\n`,
+  );
   process.exit(1);
 }
 

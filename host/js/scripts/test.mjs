@@ -9,9 +9,27 @@ if (!existsSync(join(here, 'node_modules'))) {
   console.error('The development dependencies are missing: run `npm ci` first.');
   process.exit(1);
 }
-const folder = installed(['test'], ['smol-toml', 'fast-check', 'pure-rand', 'typescript', '@typescript', '@types', 'undici-types', 'puppeteer-core', 'miniflare', '@bytecodealliance/jco-transpile', '@bytecodealliance/preview2-shim', 'esbuild']);
+const folder = installed(
+  ['test'],
+  [
+    'smol-toml',
+    'fast-check',
+    'pure-rand',
+    'typescript',
+    '@typescript',
+    '@types',
+    'undici-types',
+    'puppeteer-core',
+    'miniflare',
+    '@bytecodealliance/jco-transpile',
+    '@bytecodealliance/preview2-shim',
+    'esbuild',
+  ],
+);
 const wanted = process.argv.slice(2);
-const files = readdirSync(join(folder, 'test')).filter((name) => name.endsWith('.test.mjs') && (wanted.length === 0 || wanted.some((part) => name.includes(part))));
+const files = readdirSync(join(folder, 'test')).filter(
+  (name) => name.endsWith('.test.mjs') && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
+);
 if (files.length === 0) {
   console.error(`no test file's name has any of: ${wanted.join(', ')}`);
   process.exit(1);

@@ -12,9 +12,7 @@ import { ADMIT, Grant, REFUSE } from './lease.js';
 import { type Answer, CHANGE, NOTHING, Operated, PERMIT, RECORD, TOGETHER } from './operate.js';
 import { Permit } from './permit.js';
 import type { Policy } from './policy.js';
-import {
-  type CircuitStatus, type Effect, type OperatorState, type OutcomeKind, type State, type StateChange, isNeutral,
-} from './types.js';
+import { type CircuitStatus, type Effect, type OperatorState, type OutcomeKind, type State, type StateChange, isNeutral } from './types.js';
 
 /** What became of a record, and the change of state that it made. */
 export interface Recorded {
@@ -179,7 +177,16 @@ export class Breaker extends Operated {
   }
 
   /** Records an outcome: now if it must be, later if it may. `latency` and `units` are in nanoseconds and 10^-9; NaN for no score. @internal */
-  record(grant: Grant, kind: OutcomeKind, latency: number, score: number, units: number, pending: boolean, retryAfterMs: number | undefined, at: number): Recorded {
+  record(
+    grant: Grant,
+    kind: OutcomeKind,
+    latency: number,
+    score: number,
+    units: number,
+    pending: boolean,
+    retryAfterMs: number | undefined,
+    at: number,
+  ): Recorded {
     if (grant === UNGUARDED) {
       this.tally.count(kind);
       return { effect: 'lost', change: undefined };
@@ -188,7 +195,8 @@ export class Breaker extends Operated {
     if (benign && this.lease.keep(grant, at, latency, units, pending)) return this.known === 'disabled' ? LOOKED_AWAY : LEASED;
     this.tally.count(kind);
     const now = this.lease.note(at);
-    if (benign && this.conditions === undefined && this.lease.goesTogether(grant, now, latency)) return this.recordTogether(now, latency, units, pending);
+    if (benign && this.conditions === undefined && this.lease.goesTogether(grant, now, latency))
+      return this.recordTogether(now, latency, units, pending);
     try {
       const verdicts = this.verdicts(grant, kind, latency, score, now);
       const outcome: wit.Outcome = {
@@ -276,7 +284,9 @@ export class Breaker extends Operated {
     const { conditions } = this;
     if (conditions === undefined) return undefined;
     if (isNeutral(kind)) return conditions.none();
-    const { value: standing } = this.operate(NOTHING, now, (api, id, at) => this.answered(() => ({ value: api.permitStanding(id, grant.permit, at) })));
+    const { value: standing } = this.operate(NOTHING, now, (api, id, at) =>
+      this.answered(() => ({ value: api.permitStanding(id, grant.permit, at) })),
+    );
     if (standing === 'stale' || standing === 'unknown') return conditions.none();
     const told: Told[] = [];
     const onThrown = (condition: string, failure: unknown): void => this.conditionFailed(condition, failure, told);

@@ -56,7 +56,13 @@ export function classifyResponse(response: { readonly status: number; readonly h
 }
 
 const POLICY_CODES: ReadonlySet<unknown> = new Set(['content_filter', 'content_policy_violation', 'content_policy']);
-const TIMEOUT_CODES: ReadonlySet<unknown> = new Set(['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+const TIMEOUT_CODES: ReadonlySet<unknown> = new Set([
+  'ETIMEDOUT',
+  'ESOCKETTIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
 
 /**
  * What a thrown error means. `AbortError`, and whatever the caller's own signal was aborted with: cancelled, which is neutral;
@@ -75,7 +81,12 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
   }
   if (name === 'AbortError') return { kind: 'cancelled' };
   if (POLICY_CODES.has(code)) return { kind: 'content-policy' };
-  const { status, statusCode, response, headers } = error as { status?: unknown; statusCode?: unknown; response?: { status?: unknown; headers?: unknown }; headers?: unknown };
+  const { status, statusCode, response, headers } = error as {
+    status?: unknown;
+    statusCode?: unknown;
+    response?: { status?: unknown; headers?: unknown };
+    headers?: unknown;
+  };
   const found = [status, statusCode, response?.status].find((one) => typeof one === 'number');
   const kind = typeof found === 'number' ? classifyStatus(found) : undefined;
   if (kind !== undefined) return withHint(kind, headers ?? response?.headers);
@@ -84,10 +95,14 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
 }
 
 /** Whether a value is a response of `fetch`, whoever made it. Asking for the global `Response` would load all of fetch. */
-export function isResponse(value: unknown): value is { readonly status: number; readonly ok: boolean; readonly headers: { get(name: string): string | null } } {
+export function isResponse(
+  value: unknown,
+): value is { readonly status: number; readonly ok: boolean; readonly headers: { get(name: string): string | null } } {
   if (typeof value !== 'object' || value === null) return false;
   const { status, ok, headers } = value as { status?: unknown; ok?: unknown; headers?: { get?: unknown } };
-  return typeof status === 'number' && typeof ok === 'boolean' && typeof headers === 'object' && headers !== null && typeof headers.get === 'function';
+  return (
+    typeof status === 'number' && typeof ok === 'boolean' && typeof headers === 'object' && headers !== null && typeof headers.get === 'function'
+  );
 }
 
 /** What a value means: a `Response` by its status, everything else is a success. */

@@ -95,7 +95,12 @@ export function circuitStatus(status: wit.CircuitStatus): CircuitStatus {
     consecutiveFailures: status.consecutiveFailures,
     consecutiveSuccesses: status.consecutiveSuccesses,
     conditions: status.conditions.map(({ path, value, limit, filled, needed, holds }) => ({
-      path, value, limit, filled, needed, holds,
+      path,
+      value,
+      limit,
+      filled,
+      needed,
+      holds,
     })),
     liveProbes: status.liveProbes,
     passedProbes: status.passedProbes,

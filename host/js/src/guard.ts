@@ -1,5 +1,6 @@
 // Guarded calls: a permit, the call, the settlement, and a fallback where there is one.
 
+import { untilAborted } from './abort.js';
 import type { Breaker } from './breaker.js';
 import { type Classified, type Ending, classifyError, classifyValue, isResponse } from './classify.js';
 import { CircuitOpenError } from './errors.js';
@@ -55,7 +56,16 @@ export interface CallOptions {
 }
 
 const KEYS: ReadonlySet<string> = new Set<keyof GuardOptions>([
-  'classify', 'fallback', 'fallbackValue', 'score', 'scorer', 'exchange', 'scoreBeforeAnswer', 'replaceBelow', 'ambient', 'async',
+  'classify',
+  'fallback',
+  'fallbackValue',
+  'score',
+  'scorer',
+  'exchange',
+  'scoreBeforeAnswer',
+  'replaceBelow',
+  'ambient',
+  'async',
 ]);
 
 /** Scores that a scorer may still owe at once, of one guard; beyond, answers are dropped unscored, and counted. */
@@ -259,7 +269,14 @@ export class Guard<F = never> {
   /** The outcome of a value, with its score where that is there. */
   private outcomeOf(permit: Permit, value: unknown, args: unknown[]): Outcome {
     const outcome = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
-    if (this.options.score === undefined || outcome.kind !== 'success' || outcome.score !== undefined || outcome.pending === true || permit.reported !== undefined) return outcome;
+    if (
+      this.options.score === undefined ||
+      outcome.kind !== 'success' ||
+      outcome.score !== undefined ||
+      outcome.pending === true ||
+      permit.reported !== undefined
+    )
+      return outcome;
     const said = this.scoreSaid(value, args);
     if (said === said) permit.reportQuality(said);
     return outcome;
@@ -309,7 +326,13 @@ export class Guard<F = never> {
   /** What the scorer is shown, where a score is wanted. */
   private exchange(permit: Permit, outcome: Outcome, value: unknown, args: unknown[]): unknown {
     const { exchange, replaceBelow } = this.options;
-    const wanted = exchange !== undefined && outcome.kind === 'success' && outcome.score === undefined && outcome.pending !== true && permit.reported === undefined && permit.guarded;
+    const wanted =
+      exchange !== undefined &&
+      outcome.kind === 'success' &&
+      outcome.score === undefined &&
+      outcome.pending !== true &&
+      permit.reported === undefined &&
+      permit.guarded;
     if (!wanted || !(this.breaker.policy.usesScores || replaceBelow !== undefined)) return undefined;
     try {
       return exchange(value, ...args);
@@ -326,18 +349,18 @@ export class Guard<F = never> {
       return Promise.resolve(undefined);
     }
     this.owed += 1;
-    const scored = scorer.score(exchange).then(
-      (score) => {
-        if (score === undefined || isScore(score)) return score;
-        throw new RangeError(`the scorer "${scorer.name}" said ${String(score)}, which is no score`);
-      },
-    );
-    return scored.catch((failure: unknown) => {
-      this.breaker.scorerFailed(scorer.name, failure);
-      return undefined;
-    }).finally(() => {
-      this.owed -= 1;
+    const scored = scorer.score(exchange).then((score) => {
+      if (score === undefined || isScore(score)) return score;
+      throw new RangeError(`the scorer "${scorer.name}" said ${String(score)}, which is no score`);
     });
+    return scored
+      .catch((failure: unknown) => {
+        this.breaker.scorerFailed(scorer.name, failure);
+        return undefined;
+      })
+      .finally(() => {
+        this.owed -= 1;
+      });
   }
 
   private scoreLate(permit: Permit, outcome: Outcome, exchange: unknown): void {
@@ -365,22 +388,3 @@ export class Guard<F = never> {
     }
   }
 }
-
-/** Rejects where the signal is aborted first; the listener goes with the call. */
-function untilAborted<R>(promise: Promise<R>, signal: AbortSignal): Promise<R> {
-  return new Promise<R>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(
-      (value) => {
-        signal.removeEventListener('abort', abort);
-        resolve(value);
-      },
-      (error: unknown) => {
-        signal.removeEventListener('abort', abort);
-        reject(error);
-      },
-    );
-  });
-}
-

@@ -6,7 +6,16 @@ export { type Classified, type Ending, classifyError, classifyResponse, classify
 export { type Clock, ManualClock, systemClock } from './clock.js';
 export type { CallRecord, Condition, Conditions } from './conditions.js';
 export type { Listener } from './emitter.js';
-export { CircuitOpenError, ComponentFailure, InvalidScoreError, PermitGoneError, PolicyError, type PolicyProblem, RegistryError, RestoreError } from './errors.js';
+export {
+  CircuitOpenError,
+  ComponentFailure,
+  InvalidScoreError,
+  PermitGoneError,
+  PolicyError,
+  type PolicyProblem,
+  RegistryError,
+  RestoreError,
+} from './errors.js';
 export { type GuardedFetchOptions, guardedFetch } from './fetch.js';
 export { type AnswerScorer, type CallOptions, type FallbackCause, Guard, type GuardOptions } from './guard.js';
 export { type CircuitHealth, type FamilyHealth, Health, type HealthReport } from './health.js';
@@ -14,11 +23,34 @@ export { Keyed, type KeyedOptions } from './keyed.js';
 export { LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS } from './metrics.js';
 export { Permit, type Settled } from './permit.js';
 export {
-  type ConditionSettings, Policy, type PolicySettings, type Span, type WindowSettings, allOf, anyOf, consecutiveFailures, errorRateAbove,
-  hostCondition, latencyAbove, policyText, qualityBelow, slowCallRateAbove,
+  type ConditionSettings,
+  Policy,
+  type PolicySettings,
+  type Span,
+  type WindowSettings,
+  allOf,
+  anyOf,
+  consecutiveFailures,
+  errorRateAbove,
+  hostCondition,
+  latencyAbove,
+  policyText,
+  qualityBelow,
+  slowCallRateAbove,
 } from './policy.js';
 export { currentPermit, reportQuality } from './quality.js';
 export { type BreakerOptions, type PolicyLike, Registry, type RegistryOptions } from './registry.js';
 export type {
-  BreakerEvents, Cause, ChangeReason, CircuitStatus, Effect, OperatorState, Outcome, OutcomeKind, Reading, State, StateChange, TripReason,
+  BreakerEvents,
+  Cause,
+  ChangeReason,
+  CircuitStatus,
+  Effect,
+  OperatorState,
+  Outcome,
+  OutcomeKind,
+  Reading,
+  State,
+  StateChange,
+  TripReason,
 } from './types.js';

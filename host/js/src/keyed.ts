@@ -47,7 +47,8 @@ export class Keyed {
   ) {
     const { liveMax = 10_000, retiredMax = 100_000, retiredBytesMax = 64 << 20 } = options;
     for (const [key, value] of Object.entries({ liveMax, retiredMax, retiredBytesMax })) {
-      if (!Number.isInteger(value) || value < (key === 'liveMax' ? 1 : 0)) throw new RegistryError(`${key} of "${name}" is ${String(value)}: a whole number is expected`);
+      if (!Number.isInteger(value) || value < (key === 'liveMax' ? 1 : 0))
+        throw new RegistryError(`${key} of "${name}" is ${String(value)}: a whole number is expected`);
     }
     this.bounds = { liveMax, retiredMax, retiredBytesMax };
   }
@@ -77,7 +78,10 @@ export class Keyed {
       return found;
     }
     if (typeof key !== 'string' || key.length > KEY_CHARS_MAX) {
-      throw new RegistryError(`a key of "${this.name}" is ${typeof key === 'string' ? `${key.length} characters long` : `a ${typeof key}`}: text of at most ${KEY_CHARS_MAX} characters is expected`);
+      throw new RegistryError(
+        `a key of "${this.name}" is ${typeof key === 'string' ? `${key.length} characters long` : `a ${typeof key}`}: ` +
+          `text of at most ${KEY_CHARS_MAX} characters is expected`,
+      );
     }
     if (this.live.size >= this.bounds.liveMax && !this.retireOne()) return this.overflow();
     const retired = this.retired.get(key);

@@ -3,9 +3,7 @@
 import { STATES, type OutcomeKind, type State, isNeutral } from './types.js';
 
 /** Upper bounds of the latency buckets, in seconds. */
-export const LATENCY_BUCKETS_SECONDS: readonly number[] = [
-  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300,
-];
+export const LATENCY_BUCKETS_SECONDS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300];
 
 /** Upper bounds of the score buckets. Scores run from 0 to 1 by convention; what is over falls into the last. */
 export const SCORE_BUCKETS: readonly number[] = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1];
@@ -138,11 +136,27 @@ export function exposition(tallies: readonly Tally[], overall: Overall): string 
   };
   text.begin('state', 'gauge', 'Where the circuit stands: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics-only.');
   for (const tally of tallies.filter((one) => !one.keyed)) {
-    text.sample('state', [['breaker', tally.name]], Math.max(0, tally.states.findIndex((count) => count > 0)));
+    text.sample(
+      'state',
+      [['breaker', tally.name]],
+      Math.max(
+        0,
+        tally.states.findIndex((count) => count > 0),
+      ),
+    );
   }
   text.begin('keyed_breakers', 'gauge', 'Breakers of a keyed family that are in this state.');
   for (const tally of tallies.filter((one) => one.keyed)) {
-    STATES.forEach((state, place) => text.sample('keyed_breakers', [['breaker', tally.name], ['state', state]], tally.states[place] ?? 0));
+    STATES.forEach((state, place) =>
+      text.sample(
+        'keyed_breakers',
+        [
+          ['breaker', tally.name],
+          ['state', state],
+        ],
+        tally.states[place] ?? 0,
+      ),
+    );
   }
   each('trip', 'Openings, re-openings included.', (tally) => tally.trips);
   text.begin('call', 'counter', 'Calls by how they ended.');
@@ -154,7 +168,15 @@ export function exposition(tallies: readonly Tally[], overall: Overall): string 
       ['neutral', tally.neutral],
       ['rejected', tally.rejected + waiting.refused],
     ];
-    for (const [outcome, count] of outcomes) text.sample('call_total', [['breaker', tally.name], ['outcome', outcome]], count);
+    for (const [outcome, count] of outcomes)
+      text.sample(
+        'call_total',
+        [
+          ['breaker', tally.name],
+          ['outcome', outcome],
+        ],
+        count,
+      );
   }
   each('unguarded', 'Calls that were admitted without a breaker, since its component had failed.', (tally) => tally.unguarded);
   each('leased', 'Outcomes and late scores that were recorded together, under a lease.', (tally) => tally.leased + tally.waiting().entries);
@@ -178,14 +200,30 @@ export function exposition(tallies: readonly Tally[], overall: Overall): string 
   for (const tally of tallies) {
     for (const [scorer, { failures }] of tally.scorers) {
       for (const [reason, count] of failures) {
-        text.sample('scorer_failures_total', [['breaker', tally.name], ['scorer', scorer], ['reason', reason]], count);
+        text.sample(
+          'scorer_failures_total',
+          [
+            ['breaker', tally.name],
+            ['scorer', scorer],
+            ['reason', reason],
+          ],
+          count,
+        );
       }
     }
   }
   text.begin('scorer_dropped', 'counter', 'Answers that were not scored.');
   for (const tally of tallies) {
     for (const [scorer, { dropped }] of tally.scorers) {
-      if (dropped > 0) text.sample('scorer_dropped_total', [['breaker', tally.name], ['scorer', scorer]], dropped);
+      if (dropped > 0)
+        text.sample(
+          'scorer_dropped_total',
+          [
+            ['breaker', tally.name],
+            ['scorer', scorer],
+          ],
+          dropped,
+        );
     }
   }
   text.lines.push('# EOF');

@@ -97,7 +97,10 @@ export class Operated extends Emitter {
   settleIn(now: number, saved?: Saved): void {
     const { component } = this.home;
     component.live();
-    this.seat = saved === undefined ? component.create(this.source, this.name, this.salt, now) : component.restore(this.source, saved, now, Math.max(0, now - saved.at));
+    this.seat =
+      saved === undefined
+        ? component.create(this.source, this.name, this.salt, now)
+        : component.restore(this.source, saved, now, Math.max(0, now - saved.at));
     this.saved = saved;
     this.lease.note(now);
     if (saved !== undefined) this.noteStatus(component.live(), now);
@@ -112,7 +115,12 @@ export class Operated extends Emitter {
   }
 
   /** Asks the component, and changes nothing but what that says that it changes. @internal */
-  operate<T>(asked: Asked, now: number, run: (api: Api, id: number, at: bigint) => Answer<T>, last?: Last): { value: T; change: StateChange | undefined } {
+  operate<T>(
+    asked: Asked,
+    now: number,
+    run: (api: Api, id: number, at: bigint) => Answer<T>,
+    last?: Last,
+  ): { value: T; change: StateChange | undefined } {
     const told: Told[] = [];
     const { component } = this.home;
     try {

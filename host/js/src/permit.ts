@@ -7,7 +7,13 @@ import type { Grant } from './lease.js';
 import { type Effect, type Outcome, type OutcomeKind, type StateChange, isNeutral, isOutcomeKind, isScore, scoreUnits } from './types.js';
 
 /** Most calls'. It has every key, so that outcomes have one shape. @internal */
-export const SUCCESS: Outcome = Object.freeze({ kind: 'success', score: undefined, pending: undefined, retryAfterMs: undefined, latencyMs: undefined });
+export const SUCCESS: Outcome = Object.freeze({
+  kind: 'success',
+  score: undefined,
+  pending: undefined,
+  retryAfterMs: undefined,
+  latencyMs: undefined,
+});
 
 /** What became of a settled permit. */
 export interface Settled {
@@ -93,7 +99,11 @@ export class Permit {
     if (this.ended) throw new PermitGoneError(this.breaker.name);
     const given: Outcome = typeof outcome === 'string' ? { kind: outcome } : outcome;
     const { kind, retryAfterMs } = given;
-    if (!isOutcomeKind(kind)) throw new RangeError(`the outcome's kind is ${String(kind)}: 'success', 'error', 'timeout', 'rate-limited', 'overloaded', 'cancelled', 'content-policy' or 'bad-request' is expected`);
+    if (!isOutcomeKind(kind))
+      throw new RangeError(
+        `the outcome's kind is ${String(kind)}: 'success', 'error', 'timeout', 'rate-limited', 'overloaded', 'cancelled', ` +
+          `'content-policy' or 'bad-request' is expected`,
+      );
     if (given.score !== undefined && !isScore(given.score)) throw new InvalidScoreError(given.score);
     if (retryAfterMs !== undefined) spanNanos(retryAfterMs, 'retryAfterMs');
     const measured = this.startedAt >= 0;
@@ -105,7 +115,16 @@ export class Permit {
     const { breaker } = this;
     if (scored && !isNeutral(kind)) breaker.tally.scores.add(units);
     if (measured || given.latencyMs !== undefined) breaker.tally.latencies.add(latency);
-    const { effect, change }: Recorded = breaker.record(this.grant, kind, latency, score, units, given.pending === true && !scored, retryAfterMs, now);
+    const { effect, change }: Recorded = breaker.record(
+      this.grant,
+      kind,
+      latency,
+      score,
+      units,
+      given.pending === true && !scored,
+      retryAfterMs,
+      now,
+    );
     return { effect, change, latencyMs: latency / 1e6 };
   }
 

@@ -18,9 +18,9 @@ export interface WindowSettings {
 
 /** A condition's settings, by the names of the policy's text in camel case. */
 export type ConditionSettings =
-  | { qualityBelow: number | { threshold: number } & WindowSettings }
-  | { latencyAbove: number | { thresholdMs: number } & WindowSettings }
-  | { errorRateAbove: number | { rate: number } & WindowSettings }
+  | { qualityBelow: number | ({ threshold: number } & WindowSettings) }
+  | { latencyAbove: number | ({ thresholdMs: number } & WindowSettings) }
+  | { errorRateAbove: number | ({ rate: number } & WindowSettings) }
   | { slowCallRateAbove: { rate: number; thresholdMs: number } & WindowSettings }
   | { consecutiveFailures: number | { count: number } }
   | { hostCondition: string }
@@ -81,7 +81,6 @@ export function anyOf(...conditions: ConditionSettings[]): ConditionSettings {
 export function allOf(...conditions: ConditionSettings[]): ConditionSettings {
   return { allOf: conditions };
 }
-
 
 /** Tables within tables at most. */
 const DEPTH_MAX = 64;

@@ -45,7 +45,16 @@ export interface BreakerOptions {
 }
 
 const OPTION_KEYS: ReadonlySet<string> = new Set<keyof RegistryOptions>([
-  'clock', 'salt', 'failureMode', 'snapshotEvery', 'snapshotIntervalMs', 'leaseAfter', 'componentBytesMax', 'latencies', 'onListenerError', 'module',
+  'clock',
+  'salt',
+  'failureMode',
+  'snapshotEvery',
+  'snapshotIntervalMs',
+  'leaseAfter',
+  'componentBytesMax',
+  'latencies',
+  'onListenerError',
+  'module',
 ]);
 
 /** Longest name, in characters. */
@@ -67,7 +76,8 @@ function oneOf<T>(value: T, values: readonly T[], what: string): T {
 }
 
 function whole(value: number, least: number, what: string): number {
-  if (value !== Infinity && (!Number.isInteger(value) || value < least)) throw new RegistryError(`${what} is ${String(value)}: a whole number from ${least} is expected`);
+  if (value !== Infinity && (!Number.isInteger(value) || value < least))
+    throw new RegistryError(`${what} is ${String(value)}: a whole number from ${least} is expected`);
   return value;
 }
 
@@ -115,10 +125,11 @@ export class Registry extends Emitter {
     const known = this.texts.get(key);
     if (known !== undefined) return known;
     const compiled = new Policy(this.component, from, text);
-    if (this.texts.size >= TEXTS_MAX) for (const oldest of this.texts.keys()) {
-      this.texts.delete(oldest);
-      break;
-    }
+    if (this.texts.size >= TEXTS_MAX)
+      for (const oldest of this.texts.keys()) {
+        this.texts.delete(oldest);
+        break;
+      }
     this.texts.set(key, compiled);
     return compiled;
   }
@@ -129,12 +140,17 @@ export class Registry extends Emitter {
     const found = this.named.get(name);
     if (found === undefined) return this.make(name, compiled, options);
     if (found.policy.fingerprint !== compiled.fingerprint) {
-      throw new RegistryError(`"${name}" has the policy ${found.policy.source} already, and ${compiled.source} says something else: use one policy, or two names`);
+      throw new RegistryError(
+        `"${name}" has the policy ${found.policy.source} already, and ${compiled.source} says something else: use one policy, or two names`,
+      );
     }
     return found;
   }
 
-  /** Makes a breaker from a snapshot, which decides as the saved one would. `awayMs` is how long ago that was, by the wall clock where the process changed. Its name must be free. */
+  /**
+   * Makes a breaker from a snapshot, which decides as the saved one would. `awayMs` is how long ago that was, by the wall clock
+   * where the process changed. Its name must be free.
+   */
   restore(name: string, policy: PolicyLike, snapshot: Uint8Array, options: BreakerOptions & { awayMs?: number } = {}): Breaker {
     const compiled = this.policy(policy);
     if (this.named.has(name)) throw new RegistryError(`there is a breaker "${name}" already: remove it first`);
@@ -183,7 +199,13 @@ export class Registry extends Emitter {
     }
     this.checkName(name);
     const tally = new Tally(name, true);
-    const family = new Keyed(name, compiled, options, (key, conditions, saved) => this.seated(key, compiled, conditions, tally, saved), () => this.clock.now());
+    const family = new Keyed(
+      name,
+      compiled,
+      options,
+      (key, conditions, saved) => this.seated(key, compiled, conditions, tally, saved),
+      () => this.clock.now(),
+    );
     tally.waiting = () => waitingOf(family.breakers());
     this.tallies.set(name, tally);
     this.families.set(name, family);
@@ -266,7 +288,16 @@ function circuitHealth(breaker: Breaker): CircuitHealth {
     };
   } catch (failure) {
     const available = breaker.wouldRefuse() === undefined;
-    return { name, state: breaker.state, available, failure_rate: null, trip_count: null, retry_after_seconds: null, reason: null, component_failure: String(failure) };
+    return {
+      name,
+      state: breaker.state,
+      available,
+      failure_rate: null,
+      trip_count: null,
+      retry_after_seconds: null,
+      reason: null,
+      component_failure: String(failure),
+    };
   }
 }
 

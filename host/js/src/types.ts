@@ -10,18 +10,17 @@ export const STATES: readonly State[] = ['closed', 'open', 'half-open', 'forced-
 export type OperatorState = 'forced-open' | 'disabled' | 'metrics-only';
 
 /** How a guarded call ended: `success`; failures; and neutral ends, which count against nobody. */
-export type OutcomeKind =
-  | 'success'
-  | 'error'
-  | 'timeout'
-  | 'rate-limited'
-  | 'overloaded'
-  | 'cancelled'
-  | 'content-policy'
-  | 'bad-request';
+export type OutcomeKind = 'success' | 'error' | 'timeout' | 'rate-limited' | 'overloaded' | 'cancelled' | 'content-policy' | 'bad-request';
 
 const KINDS: ReadonlySet<string> = new Set<OutcomeKind>([
-  'success', 'error', 'timeout', 'rate-limited', 'overloaded', 'cancelled', 'content-policy', 'bad-request',
+  'success',
+  'error',
+  'timeout',
+  'rate-limited',
+  'overloaded',
+  'cancelled',
+  'content-policy',
+  'bad-request',
 ]);
 
 /** Whether this names an outcome. */

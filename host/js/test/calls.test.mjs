@@ -3,8 +3,20 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  CircuitOpenError, InvalidScoreError, ManualClock, PermitGoneError, Registry, circuitBreaker, consecutiveFailures, currentPermit,
-  guardedFetch, qualityBelow, reportQuality, retryAfterMs, classifyError, anyOf,
+  CircuitOpenError,
+  InvalidScoreError,
+  ManualClock,
+  PermitGoneError,
+  Registry,
+  circuitBreaker,
+  consecutiveFailures,
+  currentPermit,
+  guardedFetch,
+  qualityBelow,
+  reportQuality,
+  retryAfterMs,
+  classifyError,
+  anyOf,
 } from 'softfuse';
 
 const TWO_FAILURES = 'trip_on = { consecutive_failures = 2 }\nhalf_open_after = "1s"\nrecovery_threshold = 1';
@@ -24,8 +36,21 @@ test('this, arguments, values and errors pass through, synchronous or not', asyn
   const { registry } = setUp();
   const model = {
     greeting: 'hello',
-    greet: circuitBreaker(function greet(name, ...rest) { return `${this.greeting} ${name} ${rest.length}`; }, TWO_FAILURES, { registry }),
-    greetLater: circuitBreaker(async function greetLater(name) { await null; return `${this.greeting} ${name}`; }, TWO_FAILURES, { registry }),
+    greet: circuitBreaker(
+      function greet(name, ...rest) {
+        return `${this.greeting} ${name} ${rest.length}`;
+      },
+      TWO_FAILURES,
+      { registry },
+    ),
+    greetLater: circuitBreaker(
+      async function greetLater(name) {
+        await null;
+        return `${this.greeting} ${name}`;
+      },
+      TWO_FAILURES,
+      { registry },
+    ),
   };
   assert.equal(model.greet('you', 1, 2), 'hello you 2');
   assert.equal(model.greet.name, 'greet');
@@ -34,9 +59,24 @@ test('this, arguments, values and errors pass through, synchronous or not', asyn
   assert.ok(later instanceof Promise);
   assert.equal(await later, 'hello me');
   const failure = new Error('no');
-  const fails = circuitBreaker(() => { throw failure; }, TWO_FAILURES, { registry, name: 'fails' });
-  assert.throws(() => fails(), (error) => error === failure);
-  const rejects = circuitBreaker(async () => { throw failure; }, TWO_FAILURES, { registry, name: 'rejects' });
+  const fails = circuitBreaker(
+    () => {
+      throw failure;
+    },
+    TWO_FAILURES,
+    { registry, name: 'fails' },
+  );
+  assert.throws(
+    () => fails(),
+    (error) => error === failure,
+  );
+  const rejects = circuitBreaker(
+    async () => {
+      throw failure;
+    },
+    TWO_FAILURES,
+    { registry, name: 'rejects' },
+  );
   await assert.rejects(rejects(), (error) => error === failure);
   assert.deepEqual(totals(rejects.breaker), { calls: 1, successes: 0, failures: 1, neutral: 0, rejections: 0 });
 });
@@ -51,7 +91,13 @@ test('falsy and odd results are results', async () => {
     assert.equal(totals(later.breaker).successes, 1);
   }
   for (const thrown of [undefined, null, 0, 'text']) {
-    const call = circuitBreaker(async () => { throw thrown; }, TWO_FAILURES, { registry, name: `throws ${String(thrown)}` });
+    const call = circuitBreaker(
+      async () => {
+        throw thrown;
+      },
+      TWO_FAILURES,
+      { registry, name: `throws ${String(thrown)}` },
+    );
     await assert.rejects(call(), (error) => Object.is(error, thrown));
     assert.equal(totals(call.breaker).failures, 1);
   }
@@ -63,14 +109,24 @@ test('falsy and odd results are results', async () => {
 test('a refusal is typed, exact, and a rejection where the function is asynchronous', async () => {
   const { clock, registry } = setUp();
   let calls = 0;
-  const call = circuitBreaker(async () => { calls += 1; throw new Error('down'); }, TWO_FAILURES, { registry, name: 'chat' });
+  const call = circuitBreaker(
+    async () => {
+      calls += 1;
+      throw new Error('down');
+    },
+    TWO_FAILURES,
+    { registry, name: 'chat' },
+  );
   await assert.rejects(call());
   await assert.rejects(call(), /down/);
   clock.advanceMs(400.5);
   await assert.rejects(call(), (error) => {
     assert.ok(error instanceof CircuitOpenError && error instanceof Error);
     const { name, breaker, state, retryAfterMs: wait, tripCount, reason } = error;
-    assert.deepEqual({ name, breaker, state, wait, tripCount }, { name: 'CircuitOpenError', breaker: 'chat', state: 'open', wait: 599.5, tripCount: 1 });
+    assert.deepEqual(
+      { name, breaker, state, wait, tripCount },
+      { name: 'CircuitOpenError', breaker: 'chat', state: 'open', wait: 599.5, tripCount: 1 },
+    );
     assert.match(reason, /2 calls in a row failed/);
     assert.match(error.message, /the circuit "chat" is open, retry in 599.5 ms: /);
     return true;
@@ -88,16 +144,31 @@ test('a synchronous function throws its refusals', () => {
   const { registry } = setUp();
   const call = circuitBreaker(() => 1, TWO_FAILURES, { registry, name: 'sync' });
   call.breaker.trip('maintenance');
-  assert.throws(() => call(), (error) => error instanceof CircuitOpenError && error.reason === 'maintenance');
+  assert.throws(
+    () => call(),
+    (error) => error instanceof CircuitOpenError && error.reason === 'maintenance',
+  );
 });
 
 test('fallbacks: called with the cause and the arguments, or a value, undefined and null among them', async () => {
   const { registry } = setUp();
   const causes = [];
   let down = true;
-  const call = circuitBreaker(async (question) => { if (down) throw new Error('down'); return `${question}!`; }, TWO_FAILURES, {
-    registry, name: 'callable', fallback: (cause, question) => { causes.push(cause.kind); return `${question}?`; },
-  });
+  const call = circuitBreaker(
+    async (question) => {
+      if (down) throw new Error('down');
+      return `${question}!`;
+    },
+    TWO_FAILURES,
+    {
+      registry,
+      name: 'callable',
+      fallback: (cause, question) => {
+        causes.push(cause.kind);
+        return `${question}?`;
+      },
+    },
+  );
   // An error that doesn't open the circuit is the caller's.
   await assert.rejects(call('a'), /down/);
   assert.equal(await call('b'), 'b?');
@@ -111,7 +182,13 @@ test('fallbacks: called with the cause and the arguments, or a value, undefined 
     one.breaker.trip('x');
     assert.equal(await one(), value);
   }
-  const broken = circuitBreaker(async () => 1, TWO_FAILURES, { registry, name: 'broken', fallback: () => { throw new Error('no fallback'); } });
+  const broken = circuitBreaker(async () => 1, TWO_FAILURES, {
+    registry,
+    name: 'broken',
+    fallback: () => {
+      throw new Error('no fallback');
+    },
+  });
   broken.breaker.trip('x');
   await assert.rejects(broken(), /no fallback/);
   assert.throws(() => circuitBreaker(() => 1, TWO_FAILURES, { registry, name: 'bad', fallback: 'text' }), /fallbackValue/);
@@ -142,14 +219,20 @@ test('errors and responses are classified', async () => {
   assert.equal(retryAfterMs(headers({ 'retry-after': 'soon' })), undefined);
 
   const { registry } = setUp();
-  const respond = circuitBreaker(async (status, init) => new Response('x', { status, ...init }), 'trip_on = { consecutive_failures = 9 }', { registry, name: 'http' });
+  const respond = circuitBreaker(async (status, init) => new Response('x', { status, ...init }), 'trip_on = { consecutive_failures = 9 }', {
+    registry,
+    name: 'http',
+  });
   assert.equal((await respond(503)).status, 503);
   await respond(200);
   await respond(429);
   await respond(422);
   assert.deepEqual(totals(respond.breaker), { calls: 4, successes: 1, failures: 2, neutral: 1, rejections: 0 });
   const own = circuitBreaker(async (answer) => answer, 'trip_on = { consecutive_failures = 2 }', {
-    registry, name: 'own', classify: (ending) => (ending.ok && ending.value.refused ? 'content-policy' : ending.ok && ending.value.bad ? { kind: 'overloaded', retryAfterMs: 5000 } : undefined),
+    registry,
+    name: 'own',
+    classify: (ending) =>
+      ending.ok && ending.value.refused ? 'content-policy' : ending.ok && ending.value.bad ? { kind: 'overloaded', retryAfterMs: 5000 } : undefined,
   });
   await own({ refused: true });
   await own({ bad: true });
@@ -164,7 +247,7 @@ test('errors and responses are classified', async () => {
   assert.equal(totals(broken.breaker).successes, 1);
 });
 
-test('an aborted call is neutral, at once, and a timed out one isn\'t', async () => {
+test("an aborted call is neutral, at once, and a timed out one isn't", async () => {
   const { clock, registry } = setUp();
   const breaker = registry.breaker('abort', TWO_FAILURES);
   const hangs = () => new Promise(() => {});
@@ -200,7 +283,9 @@ test('an aborted call is neutral, at once, and a timed out one isn\'t', async ()
 test('quality is reported from within, over awaits, and belongs to its own call', async () => {
   const { registry } = setUp();
   const inner = async (score, ms) => {
-    await new Promise((resolve) => { setTimeout(resolve, ms); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, ms);
+    });
     assert.equal(reportQuality(0), true);
     assert.equal(reportQuality(score), true);
     return currentPermit().reported;
@@ -211,7 +296,14 @@ test('quality is reported from within, over awaits, and belongs to its own call'
   assert.ok(Math.abs(reading.value - 0.8) < 1e-9);
   assert.equal(reportQuality(1), false);
   assert.equal(currentPermit(), undefined);
-  const outer = circuitBreaker(() => { call(0.1, 1).catch(() => {}); return reportQuality(0.5); }, POOR, { registry, name: 'outer' });
+  const outer = circuitBreaker(
+    () => {
+      call(0.1, 1).catch(() => {});
+      return reportQuality(0.5);
+    },
+    POOR,
+    { registry, name: 'outer' },
+  );
   assert.equal(outer(), true);
   assert.equal(outer.breaker.status().conditions[0].value, 0.5);
   assert.throws(() => circuitBreaker(() => reportQuality(NaN), POOR, { registry, name: 'nan' })(), InvalidScoreError);
@@ -220,7 +312,14 @@ test('quality is reported from within, over awaits, and belongs to its own call'
 test('poor answers open the circuit, and the call that opens it keeps its answer', async () => {
   const { clock, registry } = setUp();
   const changes = [];
-  const call = circuitBreaker(async (score) => { reportQuality(score); return score; }, POOR, { registry, name: 'chat', onStateChange: ({ change }) => changes.push(`${change.old} -> ${change.new}: ${change.text}`) });
+  const call = circuitBreaker(
+    async (score) => {
+      reportQuality(score);
+      return score;
+    },
+    POOR,
+    { registry, name: 'chat', onStateChange: ({ change }) => changes.push(`${change.old} -> ${change.new}: ${change.text}`) },
+  );
   for (const score of [0.9, 0.9, 0.9, 0.2, 0.2]) assert.equal(await call(score), score);
   await assert.rejects(call(1), CircuitOpenError);
   clock.advanceMs(1000);
@@ -236,7 +335,11 @@ test('a score function scores values; a bad answer may be replaced', async () =>
   const { registry } = setUp();
   const faults = [];
   const call = circuitBreaker(async (answer) => answer, POOR, {
-    registry, name: 'scored', score: (answer, question) => (assert.equal(answer, question), answer.score), replaceBelow: 0.5, fallback: (cause) => `${cause.kind} ${cause.score}`,
+    registry,
+    name: 'scored',
+    score: (answer, question) => (assert.equal(answer, question), answer.score),
+    replaceBelow: 0.5,
+    fallback: (cause) => `${cause.kind} ${cause.score}`,
   });
   call.breaker.on('hook-failed', ({ hook }) => faults.push(hook));
   assert.deepEqual(await call({ score: 0.9 }), { score: 0.9 });
@@ -277,7 +380,14 @@ test('listeners may call the breaker; what they throw reaches nobody', async () 
   const thrown = [];
   const { clock, registry } = setUp({ onListenerError: (error) => thrown.push(error.message) });
   const order = [];
-  const call = circuitBreaker(async (ok) => { if (!ok) throw new Error('down'); return 'fine'; }, TWO_FAILURES, { registry, name: 'loud' });
+  const call = circuitBreaker(
+    async (ok) => {
+      if (!ok) throw new Error('down');
+      return 'fine';
+    },
+    TWO_FAILURES,
+    { registry, name: 'loud' },
+  );
   call.breaker.on('state-change', ({ change }) => {
     order.push(`${change.old} -> ${change.new}`);
     if (change.new === 'open') call.breaker.reset();
@@ -285,7 +395,9 @@ test('listeners may call the breaker; what they throw reaches nobody', async () 
   });
   registry.on('state-change', ({ breaker, change }) => order.push(`${breaker}: ${change.new}`));
   let once = 0;
-  registry.once('state-change', () => { once += 1; });
+  registry.once('state-change', () => {
+    once += 1;
+  });
   const off = registry.on('state-change', () => assert.fail('it was taken off'));
   off();
   await assert.rejects(call(false));
@@ -304,14 +416,23 @@ test('a guarded function may call itself', () => {
   assert.equal(totals(down.breaker).successes, 201);
 });
 
-test('conditions of the user\'s own: verdicts, resets, throws, and no calls of their breaker', () => {
+test("conditions of the user's own: verdicts, resets, throws, and no calls of their breaker", () => {
   const { clock, registry } = setUp();
   const seen = [];
   let resets = 0;
   const failures = [];
   let act = () => undefined;
-  const drift = { record: (call) => { seen.push(call); return act(call); }, reset: () => { resets += 1; } };
-  const policy = 'trip_on = { any_of = [{ host_condition = "drift" }, { consecutive_failures = 9 }] }\nhalf_open_after = "1s"\nrecovery_threshold = 1';
+  const drift = {
+    record: (call) => {
+      seen.push(call);
+      return act(call);
+    },
+    reset: () => {
+      resets += 1;
+    },
+  };
+  const policy =
+    'trip_on = { any_of = [{ host_condition = "drift" }, { consecutive_failures = 9 }] }\nhalf_open_after = "1s"\nrecovery_threshold = 1';
   assert.throws(() => registry.breaker('own', policy), /needs the condition "drift"/);
   assert.throws(() => registry.breaker('own', policy, { conditions: { drift, other: drift } }), /names no condition "other"/);
   const breaker = registry.breaker('own', policy, { conditions: { drift } });
@@ -320,7 +441,9 @@ test('conditions of the user\'s own: verdicts, resets, throws, and no calls of t
   assert.deepEqual(seen, [{ kind: 'success', latencyMs: 3, score: 0.5, atMs: 0 }]);
   breaker.permit().cancel();
   assert.equal(seen.length, 1);
-  act = () => { throw new Error('broken'); };
+  act = () => {
+    throw new Error('broken');
+  };
   breaker.permit().success();
   act = () => breaker.permit();
   breaker.permit().success();
@@ -340,10 +463,21 @@ test('conditions of the user\'s own: verdicts, resets, throws, and no calls of t
 
 test('settings say what text says, and bad ones name the key', () => {
   const { registry } = setUp();
-  const built = registry.policy({ tripOn: anyOf(qualityBelow(0.6, { window: 5 }), consecutiveFailures(3)), halfOpenAfter: 250, recoveryThreshold: 2, backoff: { multiplier: 2, max: '10m' } });
-  const written = registry.policy('half_open_after = "250ms"\nrecovery_threshold = 2\nbackoff = { multiplier = 2.0, max = "10m" }\n[trip_on]\nany_of = [{ quality_below = { threshold = 0.6, window = 5 } }, { consecutive_failures = 3 }]');
+  const built = registry.policy({
+    tripOn: anyOf(qualityBelow(0.6, { window: 5 }), consecutiveFailures(3)),
+    halfOpenAfter: 250,
+    recoveryThreshold: 2,
+    backoff: { multiplier: 2, max: '10m' },
+  });
+  const written = registry.policy(
+    'half_open_after = "250ms"\nrecovery_threshold = 2\nbackoff = { multiplier = 2.0, max = "10m" }\n[trip_on]\n' +
+      'any_of = [{ quality_below = { threshold = 0.6, window = 5 } }, { consecutive_failures = 3 }]',
+  );
   assert.equal(built.fingerprint, written.fingerprint);
-  assert.throws(() => registry.policy({ tripOn: consecutiveFailures(3), halfOpenAftr: 5 }), (error) => error.problems[0].nearest === 'half_open_after');
+  assert.throws(
+    () => registry.policy({ tripOn: consecutiveFailures(3), halfOpenAftr: 5 }),
+    (error) => error.problems[0].nearest === 'half_open_after',
+  );
   assert.throws(() => registry.policy({ tripOn: qualityBelow(NaN) }), /trip_on.quality_below.threshold.*NaN/);
 });
 
@@ -352,7 +486,10 @@ test('fetch is guarded by origin', async () => {
   const asked = [];
   const fetched = guardedFetch(TWO_FAILURES, {
     registry,
-    fetch: async (input) => { asked.push(String(input)); return new Response('{}', { status: String(input).includes('down') ? 503 : 200, headers: { 'retry-after': '30' } }); },
+    fetch: async (input) => {
+      asked.push(String(input));
+      return new Response('{}', { status: String(input).includes('down') ? 503 : 200, headers: { 'retry-after': '30' } });
+    },
   });
   assert.equal((await fetched('https://up.example/a')).status, 200);
   assert.equal((await fetched('https://down.example/a')).status, 503);

@@ -20,7 +20,8 @@ test('a leased host decides as an eager one', () => {
       const eager = new HostSubject(softfuse, text, { leaseAfter: Infinity });
       const lent = new HostSubject(softfuse, text, { leaseAfter, snapshotIntervalMs });
       assert.deepEqual(drive(ops, lent), drive(ops, eager));
-      const count = (subject, name) => Number(new RegExp(`^softfuse_${name}_total\\{breaker="test"\\} (\\d+)$`, 'm').exec(subject.registry.metricsText())[1]);
+      const count = (subject, name) =>
+        Number(new RegExp(`^softfuse_${name}_total\\{breaker="test"\\} (\\d+)$`, 'm').exec(subject.registry.metricsText())[1]);
       leased += count(lent, 'leased');
       trips += count(lent, 'trip');
       settled += lent.breaker.status().totals.calls;
@@ -34,20 +35,34 @@ test('a leased host decides as an eager one', () => {
 });
 
 test('a host that reads the clock only where it must decides as one that always does', () => {
-  const step = fc.record({ fails: fc.integer({ min: 0, max: 9 }).map((one) => one === 0), scored: fc.option(fc.constantFrom(0.2, 0.9, 0.95), { nil: undefined }), gap: fc.integer({ min: 0, max: 30 }), takes: fc.integer({ min: 0, max: 12 }) });
+  const step = fc.record({
+    fails: fc.integer({ min: 0, max: 9 }).map((one) => one === 0),
+    scored: fc.option(fc.constantFrom(0.2, 0.9, 0.95), { nil: undefined }),
+    gap: fc.integer({ min: 0, max: 30 }),
+    takes: fc.integer({ min: 0, max: 12 }),
+  });
   let untimed = 0;
   fc.assert(
     fc.property(policy, fc.array(step, { minLength: 20, maxLength: 200 }), (text, steps) => {
       const run = (latencies, leaseAfter) => {
         let reads = 0;
         const manual = new softfuse.ManualClock();
-        const clock = { now: () => { reads += 1; return manual.now(); } };
+        const clock = {
+          now: () => {
+            reads += 1;
+            return manual.now();
+          },
+        };
         const registry = new softfuse.Registry({ clock, salt: 0n, latencies, leaseAfter });
-        const call = softfuse.circuitBreaker((one) => {
-          manual.advanceMs(one.takes);
-          if (one.fails) throw new Error('no');
-          return one;
-        }, text, { name: 'test', registry, score: (one) => one.scored });
+        const call = softfuse.circuitBreaker(
+          (one) => {
+            manual.advanceMs(one.takes);
+            if (one.fails) throw new Error('no');
+            return one;
+          },
+          text,
+          { name: 'test', registry, score: (one) => one.scored },
+        );
         const seen = steps.map((one) => {
           manual.advanceMs(one.gap);
           try {
@@ -82,7 +97,11 @@ test('what is kept is taken whole, whatever is asked of it', () => {
 
 test('a score so large that sums of such lose digits is left to the component', () => {
   const lease = new Lease();
-  lease.grantTerms({ permit: 7n, outcomesMax: 10, scoreSumsMin: BigInt64Array.of(0n, 0n), scoresRoll: false, scoresLast: 2, details: {} }, 1, Infinity);
+  lease.grantTerms(
+    { permit: 7n, outcomesMax: 10, scoreSumsMin: BigInt64Array.of(0n, 0n), scoresRoll: false, scoresLast: 2, details: {} },
+    1,
+    Infinity,
+  );
   assert.equal(lease.keep({ permit: 7n, incarnation: 1 }, 0, 1, 1e15, false), false);
   assert.equal(lease.keep({ permit: 7n, incarnation: 1 }, 0, 1, 1e9, false), true);
 });

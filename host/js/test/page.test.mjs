@@ -30,10 +30,13 @@ test('the page draws a circuit that opens, probes and closes', async () => {
     await page.setViewport({ width: 1180, height: 940 });
     const problems = [];
     page.on('pageerror', (error) => problems.push(String(error)));
-    page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()); });
+    page.on('console', (message) => {
+      if (message.type() === 'error') problems.push(message.text());
+    });
     await page.goto(`${server.origin}/index.html`);
     const text = (id) => page.$eval(`#${id}`, (element) => element.textContent);
-    const until = (id, value) => page.waitForFunction((where, what) => document.getElementById(where).textContent === what, { timeout: 60_000 }, id, value);
+    const until = (id, value) =>
+      page.waitForFunction((where, what) => document.getElementById(where).textContent === what, { timeout: 60_000 }, id, value);
     await page.waitForFunction('Number(document.getElementById("calls").textContent) > 40', { timeout: 60_000 });
     assert.equal(await text('state'), 'closed');
     const healthy = await page.evaluate(colours);
@@ -45,7 +48,9 @@ test('the page draws a circuit that opens, probes and closes', async () => {
     assert.match(await text('events'), /closed → open: the mean quality of 20 scores is .*open → half-open.*|half-open → closed/s);
     assert.ok(Number(await text('trips')) >= 1);
     if (process.env.SOFTFUSE_SCREENSHOT !== undefined) await page.screenshot({ path: process.env.SOFTFUSE_SCREENSHOT });
-    await page.$eval('#policy', (area) => { area.value = 'trip_on = { quality_belw = 0.6 }'; });
+    await page.$eval('#policy', (area) => {
+      area.value = 'trip_on = { quality_belw = 0.6 }';
+    });
     await page.click('#apply');
     assert.match(await text('problems'), /quality_belw.*did you mean `quality_below`/s);
     if (process.env.SOFTFUSE_SCREENSHOT !== undefined) {

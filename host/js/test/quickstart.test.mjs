@@ -24,8 +24,22 @@ test('the quickstart prints what it prints in every language', () => {
 test('the README has the quickstart as it is', () => {
   const readme = readFileSync(join(packageFolder, 'README.md'), 'utf8');
   assert.ok(readme.includes(program), 'host/js/README.md, "Quickstart", differs from examples/quickstart/js/main.mjs');
-  const order = ['Install', 'Quickstart', 'Policies', 'Scores and scorers', 'Fallbacks', 'Events and metrics', 'Keyed breakers', 'The clock and tests', 'How fast it is', 'Differences from opossum and cockatiel'];
-  assert.deepEqual([...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]), order);
+  const order = [
+    'Install',
+    'Quickstart',
+    'Policies',
+    'Scores and scorers',
+    'Fallbacks',
+    'Events and metrics',
+    'Keyed breakers',
+    'The clock and tests',
+    'How fast it is',
+    'Differences from opossum and cockatiel',
+  ];
+  assert.deepEqual(
+    [...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]),
+    order,
+  );
 });
 
 test('every example in the README runs', async () => {
@@ -38,6 +52,11 @@ test('every example in the README runs', async () => {
     symlinkSync(packageFolder, join(folder, 'node_modules/softfuse'));
     cpSync(join(root, 'examples/policies/llm.toml'), join(folder, 'llm.toml'));
     const prelude = 'const askModel = async (question) => ({ text: `an answer to ${question}`, confidence: 0.9 });\n';
-    execFileSync(process.execPath, ['--input-type=module', '-e', prelude + block], { cwd: folder, encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'pipe'] });
+    execFileSync(process.execPath, ['--input-type=module', '-e', prelude + block], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 60_000,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   }
 });

@@ -5,7 +5,15 @@ import test from 'node:test';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  CircuitOpenError, ComponentFailure, METRICS_CONTENT_TYPE, ManualClock, Registry, RegistryError, RestoreError, circuitBreaker, defaultRegistry,
+  CircuitOpenError,
+  ComponentFailure,
+  METRICS_CONTENT_TYPE,
+  ManualClock,
+  Registry,
+  RegistryError,
+  RestoreError,
+  circuitBreaker,
+  defaultRegistry,
 } from 'softfuse';
 import { inner, packageFolder } from './kit/inner.mjs';
 
@@ -21,18 +29,27 @@ test('one name is one breaker; two policies of one name are refused', () => {
   const breaker = registry.breaker('chat', POLICY);
   assert.equal(registry.breaker('chat', `# the same\n${POLICY}`), breaker);
   assert.equal(registry.get('chat'), breaker);
-  assert.throws(() => registry.breaker('chat', registry.policy('trip_on = { consecutive_failures = 3 }', 'other.toml')), /"chat" has the policy policy already, and other.toml says something else/);
+  assert.throws(
+    () => registry.breaker('chat', registry.policy('trip_on = { consecutive_failures = 3 }', 'other.toml')),
+    /"chat" has the policy policy already, and other.toml says something else/,
+  );
   assert.throws(() => registry.breaker('', POLICY), RegistryError);
   assert.throws(() => registry.keyed('chat', POLICY), /already/);
   assert.throws(() => new Registry({ cloc: 1 }), /no option "cloc"/);
   assert.throws(() => new Registry({ failureMode: 'ajar' }), /failureMode is ajar: open or closed is expected/);
   assert.throws(() => new Registry({ leaseAfter: -1 }), /leaseAfter is -1/);
-  assert.deepEqual(registry.all().map((one) => one.name), ['chat']);
+  assert.deepEqual(
+    registry.all().map((one) => one.name),
+    ['chat'],
+  );
   assert.equal(registry.remove('chat'), true);
   assert.equal(registry.remove('chat'), false);
   assert.equal(registry.get('chat'), undefined);
   // Who holds it still may call it.
-  assert.equal(breaker.call(() => 5), 5);
+  assert.equal(
+    breaker.call(() => 5),
+    5,
+  );
   assert.equal(defaultRegistry(), defaultRegistry());
 });
 
@@ -45,7 +62,16 @@ test('health asks what would be refused now', () => {
   let health = registry.health();
   assert.equal(health.statusCode, 200);
   assert.equal(JSON.parse(JSON.stringify(health)).summary, '3/4 circuits healthy');
-  assert.deepEqual(health.circuits[0], { name: 'a', state: 'open', available: false, failure_rate: 1, trip_count: 1, retry_after_seconds: 1, reason: 'maintenance', component_failure: null });
+  assert.deepEqual(health.circuits[0], {
+    name: 'a',
+    state: 'open',
+    available: false,
+    failure_rate: 1,
+    trip_count: 1,
+    retry_after_seconds: 1,
+    reason: 'maintenance',
+    component_failure: null,
+  });
   registry.get('b').setOperatorState('forced-open');
   health = registry.health();
   assert.equal(health.statusCode, 503);
@@ -54,7 +80,10 @@ test('health asks what would be refused now', () => {
   assert.equal(registry.health().statusCode, 200);
   assert.equal(registry.get('a').state, 'open');
   registry.reset();
-  assert.deepEqual(registry.all().map((one) => one.state), ['closed', 'closed', 'closed', 'closed']);
+  assert.deepEqual(
+    registry.all().map((one) => one.state),
+    ['closed', 'closed', 'closed', 'closed'],
+  );
   assert.equal(registry.reset('none'), false);
 });
 
@@ -70,7 +99,10 @@ test('operator states', () => {
   assert.equal(breaker.permit().failure().change.reason.kind, 'would-have-tripped');
   breaker.setOperatorState('forced-open');
   for (let call = 0; call < 40; call += 1) {
-    assert.throws(() => breaker.permit(), (error) => error instanceof CircuitOpenError && error.state === 'forced-open' && error.retryAfterMs === undefined);
+    assert.throws(
+      () => breaker.permit(),
+      (error) => error instanceof CircuitOpenError && error.state === 'forced-open' && error.retryAfterMs === undefined,
+    );
   }
   assert.equal(breaker.status().totals.rejections, 40);
   assert.equal(breaker.reset().new, 'closed');
@@ -105,13 +137,25 @@ test('metrics are OpenMetrics text', () => {
   const text = registry.metricsText();
   const name = '{breaker="say \\"hi\\"\\n\\\\"';
   for (const line of [
-    '# TYPE softfuse_state gauge', `softfuse_state${name}} 1`, `softfuse_trip_total${name}} 1`,
-    `softfuse_call_total${name},outcome="success"} 3`, `softfuse_call_total${name},outcome="failure"} 2`, `softfuse_call_total${name},outcome="neutral"} 1`,
-    `softfuse_call_total${name},outcome="rejected"} 1`, `softfuse_quality_score_bucket${name},le="0.5"} 1`, `softfuse_quality_score_bucket${name},le="+Inf"} 3`,
-    `softfuse_quality_score_count${name}} 3`, `softfuse_latency_seconds_bucket${name},le="0.005"} 3`, `softfuse_latency_seconds_bucket${name},le="0.01"} 6`,
-    'softfuse_keyed_breakers{breaker="tenants",state="closed"} 1', 'softfuse_keyed_breakers{breaker="tenants",state="open"} 1',
-    'softfuse_component_restarts_total 0', 'softfuse_records_lost_total 0', 'softfuse_events_dropped_total 0',
-  ]) assert.ok(text.split('\n').includes(line), `${line}\n\n${text}`);
+    '# TYPE softfuse_state gauge',
+    `softfuse_state${name}} 1`,
+    `softfuse_trip_total${name}} 1`,
+    `softfuse_call_total${name},outcome="success"} 3`,
+    `softfuse_call_total${name},outcome="failure"} 2`,
+    `softfuse_call_total${name},outcome="neutral"} 1`,
+    `softfuse_call_total${name},outcome="rejected"} 1`,
+    `softfuse_quality_score_bucket${name},le="0.5"} 1`,
+    `softfuse_quality_score_bucket${name},le="+Inf"} 3`,
+    `softfuse_quality_score_count${name}} 3`,
+    `softfuse_latency_seconds_bucket${name},le="0.005"} 3`,
+    `softfuse_latency_seconds_bucket${name},le="0.01"} 6`,
+    'softfuse_keyed_breakers{breaker="tenants",state="closed"} 1',
+    'softfuse_keyed_breakers{breaker="tenants",state="open"} 1',
+    'softfuse_component_restarts_total 0',
+    'softfuse_records_lost_total 0',
+    'softfuse_events_dropped_total 0',
+  ])
+    assert.ok(text.split('\n').includes(line), `${line}\n\n${text}`);
   assert.ok(text.endsWith('# EOF\n'));
   assert.match(METRICS_CONTENT_TYPE, /^application\/openmetrics-text/);
 });
@@ -126,9 +170,21 @@ test('snapshots come back in another registry, and bad ones say what is wrong', 
   assert.equal(restored.state, 'open');
   assert.equal(restored.wouldRefuse().retryAfterMs, 600);
   assert.throws(() => other.registry.restore('chat', POLICY, snapshot), /there is a breaker "chat" already/);
-  const kinds = [[new Uint8Array([1, 2, 3]), 'not-a-snapshot'], [snapshot.slice(0, -3), 'corrupt'], [new Uint8Array(0), 'not-a-snapshot']];
-  for (const [bytes, kind] of kinds) assert.throws(() => other.registry.restore('bad', POLICY, bytes), (error) => error instanceof RestoreError && error.kind === kind, kind);
-  assert.throws(() => other.registry.restore('bad', 'trip_on = { consecutive_failures = 9 }', snapshot), (error) => error.kind === 'policy-differs');
+  const kinds = [
+    [new Uint8Array([1, 2, 3]), 'not-a-snapshot'],
+    [snapshot.slice(0, -3), 'corrupt'],
+    [new Uint8Array(0), 'not-a-snapshot'],
+  ];
+  for (const [bytes, kind] of kinds)
+    assert.throws(
+      () => other.registry.restore('bad', POLICY, bytes),
+      (error) => error instanceof RestoreError && error.kind === kind,
+      kind,
+    );
+  assert.throws(
+    () => other.registry.restore('bad', 'trip_on = { consecutive_failures = 9 }', snapshot),
+    (error) => error.kind === 'policy-differs',
+  );
   assert.equal(other.registry.get('bad'), undefined);
   assert.equal(other.registry.breaker('bad', POLICY).state, 'closed');
 });
@@ -176,7 +232,12 @@ test('memory is bounded by what policies claim', () => {
   const { registry } = setUp({ componentBytesMax: 100_000 });
   const wide = 'trip_on = { quality_below = { threshold = 0.5, window = 2000 } }';
   registry.breaker('one', wide);
-  assert.throws(() => { for (let more = 0; more < 100; more += 1) registry.breaker(`more ${more}`, wide); }, (error) => error instanceof ComponentFailure && error.kind === 'refused' && /componentBytesMax/.test(error.message));
+  assert.throws(
+    () => {
+      for (let more = 0; more < 100; more += 1) registry.breaker(`more ${more}`, wide);
+    },
+    (error) => error instanceof ComponentFailure && error.kind === 'refused' && /componentBytesMax/.test(error.message),
+  );
 });
 
 /** A component that breaks off when it is told to. */
@@ -189,10 +250,26 @@ async function brittle(options) {
   const patched = function () {
     const api = live.call(this);
     return new Proxy(api, {
-      get: (target, name) => (breaks.next === name || breaks.next === 'all' ? () => { if (breaks.once) breaks.next = undefined; throw new WebAssembly.RuntimeError('unreachable'); } : target[name]),
+      get: (target, name) =>
+        breaks.next === name || breaks.next === 'all'
+          ? () => {
+              if (breaks.once) breaks.next = undefined;
+              throw new WebAssembly.RuntimeError('unreachable');
+            }
+          : target[name],
     });
   };
-  return { clock, registry, breaks, install: () => { proto.live = patched; }, remove: () => { proto.live = live; } };
+  return {
+    clock,
+    registry,
+    breaks,
+    install: () => {
+      proto.live = patched;
+    },
+    remove: () => {
+      proto.live = live;
+    },
+  };
 }
 
 for (const name of ['beforeCall', 'recordOutcome', 'recordLeased', 'grantLease', 'snapshot', 'status', 'restore']) {
@@ -204,21 +281,53 @@ for (const name of ['beforeCall', 'recordOutcome', 'recordLeased', 'grantLease',
       registry.on('breaker-restored', (event) => restored.push(event));
       const failed = [];
       registry.on('component-failed', ({ failure }) => failed.push(failure));
-      const call = circuitBreaker((ok) => { if (!ok) throw new Error('down'); return 'fine'; }, POLICY, { registry, name: 'brittle' });
+      const call = circuitBreaker(
+        (ok) => {
+          if (!ok) throw new Error('down');
+          return 'fine';
+        },
+        POLICY,
+        { registry, name: 'brittle' },
+      );
       assert.equal(call(true), 'fine');
       assert.throws(() => call(false), /down/);
       assert.throws(() => call(false), /down/);
       assert.equal(call.breaker.state, 'open');
-      if (name === 'restore') { breaks.next = 'status'; breaks.once = true; assert.throws(() => call.breaker.status(), ComponentFailure); }
+      if (name === 'restore') {
+        breaks.next = 'status';
+        breaks.once = true;
+        assert.throws(() => call.breaker.status(), ComponentFailure);
+      }
       breaks.next = name;
       breaks.once = true;
-      if (name === 'status') assert.throws(() => call.breaker.status(), (error) => error instanceof ComponentFailure && error.kind === 'trap');
+      if (name === 'status')
+        assert.throws(
+          () => call.breaker.status(),
+          (error) => error instanceof ComponentFailure && error.kind === 'trap',
+        );
       else {
         clock.advanceMs(1000);
         for (let turn = 0; turn < 60 && breaks.next !== undefined; turn += 1) {
-          if (turn % 9 === 8) { try { call(false); } catch (error) { assert.match(error.message, /down|is open|half-open/); } } else { try { call(true); } catch (error) { assert.ok(error instanceof CircuitOpenError, String(error)); } }
+          if (turn % 9 === 8) {
+            try {
+              call(false);
+            } catch (error) {
+              assert.match(error.message, /down|is open|half-open/);
+            }
+          } else {
+            try {
+              call(true);
+            } catch (error) {
+              assert.ok(error instanceof CircuitOpenError, String(error));
+            }
+          }
           if (turn % 9 === 8) clock.advanceMs(1000);
-          if (turn % 20 === 19) try { call.breaker.status(); } catch (error) { assert.ok(error instanceof ComponentFailure); }
+          if (turn % 20 === 19)
+            try {
+              call.breaker.status();
+            } catch (error) {
+              assert.ok(error instanceof ComponentFailure);
+            }
         }
       }
       assert.equal(breaks.next, undefined, 'it was never called');
@@ -244,7 +353,10 @@ test('an open circuit stays open over a failure of the component', async () => {
     breaks.next = 'status';
     breaks.once = true;
     assert.throws(() => breaker.status(), ComponentFailure);
-    assert.throws(() => breaker.permit(), (error) => error instanceof CircuitOpenError && error.reason === 'down' && error.retryAfterMs === 5000);
+    assert.throws(
+      () => breaker.permit(),
+      (error) => error instanceof CircuitOpenError && error.reason === 'down' && error.retryAfterMs === 5000,
+    );
   } finally {
     remove();
   }
@@ -268,11 +380,17 @@ test('a component that fails always: calls go on unguarded, or are refused, and 
         }
       }
       assert.deepEqual(new Set(results), new Set([failureMode === 'open' ? false : 'refused']));
-      assert.throws(() => breaker.status(), (error) => error.kind === 'resting');
+      assert.throws(
+        () => breaker.status(),
+        (error) => error.kind === 'resting',
+      );
       assert.equal(registry.health().circuits[0].available, failureMode === 'open');
       breaks.next = undefined;
       clock.advanceMs(61_000);
-      assert.equal(breaker.call((permit) => permit.guarded), true);
+      assert.equal(
+        breaker.call((permit) => permit.guarded),
+        true,
+      );
       assert.match(registry.metricsText(), /softfuse_component_failures_total\{reason="trap"\} [1-9]/);
     } finally {
       remove();
@@ -286,5 +404,8 @@ test('a component that is no breaker, or breaks off at once, harms no call', () 
   const registry = new Registry({ module: new WebAssembly.Module(bytes) });
   assert.throws(() => registry.policy(POLICY), ComponentFailure);
   const own = new Registry({ module: new WebAssembly.Module(readFileSync(join(packageFolder, 'dist/component/breaker.core.wasm'))) });
-  assert.equal(own.breaker('own', POLICY).call(() => 1), 1);
+  assert.equal(
+    own.breaker('own', POLICY).call(() => 1),
+    1,
+  );
 });

@@ -21,7 +21,10 @@ function literal(value) {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value);
   if (Array.isArray(value)) return `[${value.map(literal).join(',')}]`;
-  if (typeof value === 'object' && value !== null) return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}:${literal(inner)}`).join(',')}}`;
+  if (typeof value === 'object' && value !== null)
+    return `{${Object.entries(value)
+      .map(([key, inner]) => `${JSON.stringify(key)}:${literal(inner)}`)
+      .join(',')}}`;
   return JSON.stringify(value);
 }
 writeFileSync(join(folder, 'test/portable/data.mjs'), `export default ${literal({ timelines: vectors, leaseVectors: leaseVectors() })};\n`);
@@ -41,11 +44,21 @@ test('Deno', () => program('deno', ['run', '--allow-read', '--no-prompt', '--nod
 test('workerd', async () => {
   const dist = readdirSync(join(packageFolder, 'dist'), { recursive: true });
   const modules = [
-    ['ESModule', 'test/portable/worker.mjs'], ['ESModule', 'test/portable/run.mjs'], ['ESModule', 'test/portable/data.mjs'], ['ESModule', 'test/kit/lease-vectors.mjs'], ['ESModule', 'test/kit/subject.mjs'],
+    ['ESModule', 'test/portable/worker.mjs'],
+    ['ESModule', 'test/portable/run.mjs'],
+    ['ESModule', 'test/portable/data.mjs'],
+    ['ESModule', 'test/kit/lease-vectors.mjs'],
+    ['ESModule', 'test/kit/subject.mjs'],
     ['ESModule', 'test/kit/vectors.mjs'],
-    ...dist.filter((name) => name.endsWith('.js') && !/scorer|entry-(node|web)/.test(name)).map((name) => ['ESModule', `node_modules/softfuse/dist/${name}`]),
+    ...dist
+      .filter((name) => name.endsWith('.js') && !/scorer|entry-(node|web)/.test(name))
+      .map((name) => ['ESModule', `node_modules/softfuse/dist/${name}`]),
     ['CompiledWasm', 'node_modules/softfuse/dist/component/breaker.core.wasm'],
-  ].map(([type, path]) => ({ type, path: join(folder, path), contents: readFileSync(join(folder, path), type === 'CompiledWasm' ? undefined : 'utf8') }));
+  ].map(([type, path]) => ({
+    type,
+    path: join(folder, path),
+    contents: readFileSync(join(folder, path), type === 'CompiledWasm' ? undefined : 'utf8'),
+  }));
   const worker = new Miniflare({ modules, modulesRoot: folder, compatibilityDate: '2026-06-01', compatibilityFlags: ['nodejs_compat'] });
   try {
     const response = await worker.dispatchFetch('http://localhost/');
@@ -61,16 +74,32 @@ test('Chromium, a scorer in a worker of it among them', async () => {
   const vendor = join(source, 'node_modules/@bytecodealliance/jco-transpile/vendor');
   const bundle = join(folder, 'transpiler');
   mkdirSync(bundle);
-  await build({ entryPoints: [join(vendor, 'js-component-bindgen-component.js')], bundle: true, format: 'esm', target: 'esnext', conditions: ['browser'], outfile: join(bundle, 'index.js'), external: ['node:*'], logLevel: 'error' });
+  await build({
+    entryPoints: [join(vendor, 'js-component-bindgen-component.js')],
+    bundle: true,
+    format: 'esm',
+    target: 'esnext',
+    conditions: ['browser'],
+    outfile: join(bundle, 'index.js'),
+    external: ['node:*'],
+    logLevel: 'error',
+  });
   for (const name of readdirSync(vendor).filter((file) => file.endsWith('.wasm'))) cpSync(join(vendor, name), join(bundle, name));
   const components = process.env.SOFTFUSE_COMPONENTS ?? join(root, 'target/components');
-  const server = await serve({ '/node_modules': join(folder, 'node_modules'), '/test': join(folder, 'test'), '/transpiler': bundle, '/text.wasm': join(components, 'scorers/text.wasm') });
+  const server = await serve({
+    '/node_modules': join(folder, 'node_modules'),
+    '/test': join(folder, 'test'),
+    '/transpiler': bundle,
+    '/text.wasm': join(components, 'scorers/text.wasm'),
+  });
   const browser = await chromium();
   try {
     const page = await browser.newPage();
     const problems = [];
     page.on('pageerror', (error) => problems.push(String(error)));
-    page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()); });
+    page.on('console', (message) => {
+      if (message.type() === 'error') problems.push(message.text());
+    });
     await page.goto(`${server.origin}/test/portable/page.html`);
     await page.waitForFunction('window.result !== undefined', { timeout: 120_000 });
     assert.equal(await page.evaluate('window.result'), expected, problems.join('\n'));

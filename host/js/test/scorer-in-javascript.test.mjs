@@ -31,6 +31,10 @@ test('the scorer in JavaScript builds, and its component says what its source sa
     scorer.close();
   }
   for (const { config, message } of misconfigured) {
-    await assert.rejects(Scorer.load(component, { ...options, config }), (error) => error.kind === 'refused' && error.message.includes(message), config);
+    await assert.rejects(
+      Scorer.load(component, { ...options, config }),
+      (error) => error.kind === 'refused' && error.message.includes(message),
+      config,
+    );
   }
 });

@@ -11,10 +11,26 @@ const require = createRequire(import.meta.url);
 const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc');
 const file = fileURLToPath(new URL('types/consumer.ts', import.meta.url));
 
-for (const [module, resolution] of [['nodenext', 'nodenext'], ['esnext', 'bundler']]) {
+for (const [module, resolution] of [
+  ['nodenext', 'nodenext'],
+  ['esnext', 'bundler'],
+]) {
   test(`a user's file compiles, and its mistakes don't: ${resolution}`, () => {
-    const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--target', 'es2022', '--lib', 'es2023,dom,esnext.disposable', '--types', 'node'];
-    const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, '--module', module, '--moduleResolution', resolution, file], { encoding: 'utf8' });
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--noUncheckedIndexedAccess',
+      '--target',
+      'es2022',
+      '--lib',
+      'es2023,dom,esnext.disposable',
+      '--types',
+      'node',
+    ];
+    const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, '--module', module, '--moduleResolution', resolution, file], {
+      encoding: 'utf8',
+    });
     assert.equal(status, 0, stdout);
   });
 }

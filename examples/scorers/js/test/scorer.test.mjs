@@ -19,11 +19,16 @@ test('answers are scored by how much of the schema they keep', () => {
 
 test('what is none of its business is abstained from', () => {
   scorer.configure(JSON.stringify(schema));
-  for (const { answer, contentType, truncated } of abstained) assert.equal(scorer.score({ answer: body(answer, contentType, truncated) }).tag, 'abstain');
+  for (const { answer, contentType, truncated } of abstained)
+    assert.equal(scorer.score({ answer: body(answer, contentType, truncated) }).tag, 'abstain');
 });
 
 test('a wrong configuration says what is wrong', () => {
   for (const { config, message } of misconfigured) {
-    assert.throws(() => scorer.configure(config), (problems) => problems[0].message.includes(message), config);
+    assert.throws(
+      () => scorer.configure(config),
+      (problems) => problems[0].message.includes(message),
+      config,
+    );
   }
 });

@@ -63,7 +63,8 @@ export function boundMemory(module: Uint8Array, bytesMax: number): Uint8Array {
       const flags = reader.byte();
       const least = reader.number();
       const most = (flags & 1) === 1 ? reader.number() : Infinity;
-      if (least > pagesMax) throw new RangeError(`its memory begins with ${least * PAGE} bytes, and ${bytesMax} are allowed: \`memoryBytesMax\` sets the bound`);
+      if (least > pagesMax)
+        throw new RangeError(`its memory begins with ${least * PAGE} bytes, and ${bytesMax} are allowed: \`memoryBytesMax\` sets the bound`);
       body.push(flags | 1, ...leb(least), ...leb(Math.min(most, pagesMax)));
     }
     const section = [id, ...leb(body.length), ...body];

@@ -65,23 +65,31 @@ export function emptyWasi(): Record<string, unknown> {
       throw new Error('the scorer has ended itself');
     },
   };
-  const monotonic = { now: count, resolution: () => 1000n, subscribeDuration: functions.subscribeDuration, subscribeInstant: functions.subscribeInstant };
+  const monotonic = {
+    now: count,
+    resolution: () => 1000n,
+    subscribeDuration: functions.subscribeDuration,
+    subscribeInstant: functions.subscribeInstant,
+  };
   const wall = { now: () => ({ seconds: 0n, nanoseconds: 0 }), resolution: () => ({ seconds: 0n, nanoseconds: 1000 }) };
   const classes: Record<string, unknown> = { InputStream: Stream, OutputStream: Stream, Pollable };
   const offered = (face: string): object =>
-    new Proxy({}, {
-      get: (_, name) => {
-        if (typeof name !== 'string') return undefined;
-        const clock = face.includes('monotonic-clock') ? monotonic : face.includes('wall-clock') ? wall : {};
-        const found = (clock as Record<string, unknown>)[name] ?? functions[name] ?? classes[name];
-        if (found !== undefined) return found;
-        // Resources are named as classes are.
-        if (/^[A-Z]/.test(name)) return Nothing;
-        return () => {
-          throw new Error(`a scorer has no ${face}`);
-        };
+    new Proxy(
+      {},
+      {
+        get: (_, name) => {
+          if (typeof name !== 'string') return undefined;
+          const clock = face.includes('monotonic-clock') ? monotonic : face.includes('wall-clock') ? wall : {};
+          const found = (clock as Record<string, unknown>)[name] ?? functions[name] ?? classes[name];
+          if (found !== undefined) return found;
+          // Resources are named as classes are.
+          if (/^[A-Z]/.test(name)) return Nothing;
+          return () => {
+            throw new Error(`a scorer has no ${face}`);
+          };
+        },
+        has: () => true,
       },
-      has: () => true,
-    });
+    );
   return new Proxy({}, { get: (_, face) => (typeof face === 'string' ? offered(face) : undefined), has: () => true });
 }

@@ -84,13 +84,26 @@ async function thread(replied: (reply: Reply) => void, broke: (error: unknown) =
     worker.on('message', onReply);
     worker.on('error', onError);
     worker.on('exit', () => onError(new Error('its worker has ended')));
-    return { post: (order) => worker.postMessage(order), end: () => { ended = true; void worker.terminate(); } };
+    return {
+      post: (order) => worker.postMessage(order),
+      end: () => {
+        ended = true;
+        void worker.terminate();
+      },
+    };
   }
-  if (typeof globalThis.Worker !== 'function') throw new ScorerError('refused', 'there are no workers here, and a scorer that can\'t be stopped is not run');
+  if (typeof globalThis.Worker !== 'function')
+    throw new ScorerError('refused', "there are no workers here, and a scorer that can't be stopped is not run");
   const worker = new globalThis.Worker(url, { type: 'module' });
   worker.onmessage = ({ data }: { data: Reply }) => onReply(data);
   worker.onerror = (event) => onError(new Error(event.message));
-  return { post: (order) => worker.postMessage(order), end: () => { ended = true; worker.terminate(); } };
+  return {
+    post: (order) => worker.postMessage(order),
+    end: () => {
+      ended = true;
+      worker.terminate();
+    },
+  };
 }
 
 interface Waiting {
@@ -101,7 +114,8 @@ interface Waiting {
 
 function bound(value: number | undefined, byDefault: number, most: number, what: string): number {
   const given = value ?? byDefault;
-  if (typeof given !== 'number' || !(given > 0) || given > most) throw new RangeError(`${what} is ${String(value)}: a number above 0, at most ${most}, is expected`);
+  if (typeof given !== 'number' || !(given > 0) || given > most)
+    throw new RangeError(`${what} is ${String(value)}: a number above 0, at most ${most}, is expected`);
   return given;
 }
 
@@ -134,7 +148,10 @@ export class Scorer {
     });
     try {
       const transpiler = options.transpiler ?? scorer.ownTranspiler();
-      const reply = await scorer.ask({ do: 'prepare', component, memoryBytesMax: scorer.bounds.memoryBytesMax, transpiler }, scorer.bounds.startDeadlineMs);
+      const reply = await scorer.ask(
+        { do: 'prepare', component, memoryBytesMax: scorer.bounds.memoryBytesMax, transpiler },
+        scorer.bounds.startDeadlineMs,
+      );
       if (reply.is !== 'prepared') throw scorer.failure(reply);
       scorer.prepared = reply.prepared;
       await scorer.start();
@@ -151,7 +168,10 @@ export class Scorer {
       // Browsers resolve by their import map, which workers don't have.
       return import.meta.resolve(name);
     } catch (error) {
-      throw new ScorerError('refused', `scorers need the package @bytecodealliance/jco-transpile: npm install @bytecodealliance/jco-transpile@0.15 (${String(error)})`);
+      throw new ScorerError(
+        'refused',
+        `scorers need the package @bytecodealliance/jco-transpile: npm install @bytecodealliance/jco-transpile@0.15 (${String(error)})`,
+      );
     }
   }
 
@@ -159,7 +179,10 @@ export class Scorer {
   score(exchange: Exchange): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       if (this.closed) return reject(new ScorerError('closed', `the scorer "${this.name}" was closed`));
-      if (this.waiting.length >= this.bounds.waitingMax) return reject(new ScorerError('busy', `${this.waiting.length} answers wait for the scorer "${this.name}" already: \`waitingMax\` sets the bound`));
+      if (this.waiting.length >= this.bounds.waitingMax)
+        return reject(
+          new ScorerError('busy', `${this.waiting.length} answers wait for the scorer "${this.name}" already: \`waitingMax\` sets the bound`),
+        );
       try {
         this.waiting.push({ exchange: this.wire(exchange), resolve, reject });
       } catch (error) {
@@ -215,7 +238,10 @@ export class Scorer {
 
   /** Asks the worker, which is ended if it takes too long. */
   private async ask(order: Order, deadlineMs: number): Promise<Reply> {
-    this.worker ??= await thread((reply) => this.answered?.(reply), (error) => this.broke?.(error));
+    this.worker ??= await thread(
+      (reply) => this.answered?.(reply),
+      (error) => this.broke?.(error),
+    );
     const { worker } = this;
     return new Promise<Reply>((resolve, reject) => {
       const end = (): void => {
@@ -234,7 +260,11 @@ export class Scorer {
       this.broke = (error) => {
         end();
         this.worker = undefined;
-        reject(error instanceof ScorerError ? error : new ScorerError('trap', `the scorer "${this.name}": ${error instanceof Error ? error.message : String(error)}`));
+        reject(
+          error instanceof ScorerError
+            ? error
+            : new ScorerError('trap', `the scorer "${this.name}": ${error instanceof Error ? error.message : String(error)}`),
+        );
       };
       worker.post(order);
     });
@@ -243,7 +273,7 @@ export class Scorer {
   private body(given: Body | string | undefined): WireBody {
     const { contentType = '', content } = typeof given === 'string' ? { content: given } : (given ?? { content: '' });
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-    if (!(bytes instanceof Uint8Array)) throw new ScorerError('other', 'an exchange\'s content is text or a Uint8Array');
+    if (!(bytes instanceof Uint8Array)) throw new ScorerError('other', "an exchange's content is text or a Uint8Array");
     const { bodyBytesMax } = this.bounds;
     return { contentType, bytes: bytes.slice(0, bodyBytesMax), truncated: bytes.length > bodyBytesMax };
   }

@@ -9,7 +9,11 @@ interface Instance {
   score(exchange: WireExchange): unknown;
 }
 
-type Instantiate = (getCoreModule: (name: string) => WebAssembly.Module, imports: object, instantiateCore: (module: WebAssembly.Module, imports: WebAssembly.Imports) => WebAssembly.Instance) => Record<string, unknown>;
+type Instantiate = (
+  getCoreModule: (name: string) => WebAssembly.Module,
+  imports: object,
+  instantiateCore: (module: WebAssembly.Module, imports: WebAssembly.Imports) => WebAssembly.Instance,
+) => Record<string, unknown>;
 
 /** What is kept of a text of the component's, in characters. */
 const TEXT_CHARS_MAX = 1024;
@@ -21,11 +25,20 @@ let fresh = false;
 const failed = (kind: ScorerFailureKind, message: string): Reply => ({ is: 'failed', kind, message: message.slice(0, TEXT_CHARS_MAX) });
 
 async function prepare(order: Order & { do: 'prepare' }): Promise<Reply> {
-  const { generate, $init } = (await import(order.transpiler)) as { generate: (component: Uint8Array, options: object) => { files: [string, Uint8Array][] }; $init?: Promise<void> };
+  const { generate, $init } = (await import(order.transpiler)) as {
+    generate: (component: Uint8Array, options: object) => { files: [string, Uint8Array][] };
+    $init?: Promise<void>;
+  };
   await $init;
   let files: [string, Uint8Array][];
   try {
-    ({ files } = generate(order.component, { name: 'scorer', noTypescript: true, noNodejsCompat: true, instantiation: { tag: 'sync' }, validLiftingOptimization: false }));
+    ({ files } = generate(order.component, {
+      name: 'scorer',
+      noTypescript: true,
+      noNodejsCompat: true,
+      instantiation: { tag: 'sync' },
+      validLiftingOptimization: false,
+    }));
   } catch (error) {
     return failed('refused', `it is no component: ${messageOf(error)}`);
   }
@@ -73,7 +86,9 @@ async function start(order: Order & { do: 'start' }): Promise<Reply> {
   } catch (error) {
     const problems = payloadOf(error);
     if (!Array.isArray(problems)) return failed('refused', messageOf(error));
-    const lines = problems.slice(0, 100).map(({ key, message }: { key: unknown; message: unknown }) => `${key === '' ? '' : `\`${String(key)}\`: `}${String(message)}`);
+    const lines = problems
+      .slice(0, 100)
+      .map(({ key, message }: { key: unknown; message: unknown }) => `${key === '' ? '' : `\`${String(key)}\`: `}${String(message)}`);
     return failed('refused', `its configuration is wrong: ${lines.join('; ')}`);
   }
   return { is: 'started' };

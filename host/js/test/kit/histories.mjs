@@ -7,32 +7,68 @@ const MS = 1_000_000;
 const window = fc.integer({ min: 1, max: 12 });
 const span = fc.constantFrom('100ms', '1s');
 const leaf = fc.oneof(
-  { weight: 3, arbitrary: fc.tuple(fc.constantFrom(0.5, 0.7, 0.85), window).map(([threshold, size]) => `{ quality_below = { threshold = ${threshold}, window = ${size} } }`) },
-  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(5, 10, 20), window).map(([ms, size]) => `{ latency_above = { threshold_ms = ${ms}, window = ${size} } }`) },
-  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(0.1, 0.3, 0.5), window).map(([rate, size]) => `{ error_rate_above = { rate = ${rate}, window = ${size} } }`) },
-  { weight: 1, arbitrary: fc.tuple(fc.constantFrom(0.1, 0.3), fc.integer({ min: 1, max: 6 }), span).map(([rate, calls, time]) => `{ error_rate_above = { rate = ${rate}, window = "${time}", minimum_calls = ${calls} } }`) },
-  { weight: 1, arbitrary: fc.tuple(fc.constantFrom(0.6, 0.8), fc.integer({ min: 1, max: 6 }), span).map(([threshold, calls, time]) => `{ quality_below = { threshold = ${threshold}, window = "${time}", minimum_calls = ${calls} } }`) },
-  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(0.2, 0.5), fc.constantFrom(5, 15), window).map(([rate, ms, size]) => `{ slow_call_rate_above = { rate = ${rate}, threshold_ms = ${ms}, window = ${size} } }`) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(fc.constantFrom(0.5, 0.7, 0.85), window)
+      .map(([threshold, size]) => `{ quality_below = { threshold = ${threshold}, window = ${size} } }`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.constantFrom(5, 10, 20), window).map(([ms, size]) => `{ latency_above = { threshold_ms = ${ms}, window = ${size} } }`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.constantFrom(0.1, 0.3, 0.5), window).map(([rate, size]) => `{ error_rate_above = { rate = ${rate}, window = ${size} } }`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom(0.1, 0.3), fc.integer({ min: 1, max: 6 }), span)
+      .map(([rate, calls, time]) => `{ error_rate_above = { rate = ${rate}, window = "${time}", minimum_calls = ${calls} } }`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom(0.6, 0.8), fc.integer({ min: 1, max: 6 }), span)
+      .map(([threshold, calls, time]) => `{ quality_below = { threshold = ${threshold}, window = "${time}", minimum_calls = ${calls} } }`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom(0.2, 0.5), fc.constantFrom(5, 15), window)
+      .map(([rate, ms, size]) => `{ slow_call_rate_above = { rate = ${rate}, threshold_ms = ${ms}, window = ${size} } }`),
+  },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 5 }).map((count) => `{ consecutive_failures = ${count} }`) },
 );
 const { tree } = fc.letrec((tie) => ({
-  tree: fc.oneof({ maxDepth: 2, depthSize: 'small' }, leaf, fc.tuple(fc.constantFrom('any_of', 'all_of'), fc.array(tie('tree'), { minLength: 1, maxLength: 3 })).map(([name, children]) => `{ ${name} = [${children.join(', ')}] }`)),
+  tree: fc.oneof(
+    { maxDepth: 2, depthSize: 'small' },
+    leaf,
+    fc
+      .tuple(fc.constantFrom('any_of', 'all_of'), fc.array(tie('tree'), { minLength: 1, maxLength: 3 }))
+      .map(([name, children]) => `{ ${name} = [${children.join(', ')}] }`),
+  ),
 }));
 
 /** A policy's text. */
-export const policy = fc.record({
-  tree,
-  after: fc.constantFrom('20ms', '100ms', '500ms'),
-  recovery: fc.integer({ min: 1, max: 3 }),
-  required: fc.boolean(),
-  backoff: fc.boolean(),
-}).map(({ tree: condition, after, recovery, required, backoff }) => [
-  `trip_on = ${condition}`,
-  `half_open_after = "${after}"`,
-  `recovery_threshold = ${recovery}`,
-  ...(required ? ['require_quality_signal = true', 'missing_score = 0.3'] : []),
-  ...(backoff ? ['backoff = { multiplier = 2.0, max = "2s", jitter = 0.2 }'] : []),
-].join('\n'));
+export const policy = fc
+  .record({
+    tree,
+    after: fc.constantFrom('20ms', '100ms', '500ms'),
+    recovery: fc.integer({ min: 1, max: 3 }),
+    required: fc.boolean(),
+    backoff: fc.boolean(),
+  })
+  .map(({ tree: condition, after, recovery, required, backoff }) =>
+    [
+      `trip_on = ${condition}`,
+      `half_open_after = "${after}"`,
+      `recovery_threshold = ${recovery}`,
+      ...(required ? ['require_quality_signal = true', 'missing_score = 0.3'] : []),
+      ...(backoff ? ['backoff = { multiplier = 2.0, max = "2s", jitter = 0.2 }'] : []),
+    ].join('\n'),
+  );
 
 const score = fc.oneof(
   { weight: 8, arbitrary: fc.double({ min: 0.4, max: 1, noNaN: true }) },
@@ -41,12 +77,26 @@ const score = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity, 1e6, -1e6, 2e6, 40_000, -0) },
 );
 /** How a call ends; mostly well. */
-export const ending = fc.record({
-  kind: fc.oneof({ weight: 12, arbitrary: fc.constant('success') }, { weight: 2, arbitrary: fc.constantFrom('error', 'timeout', 'rate-limited', 'overloaded') }, { weight: 1, arbitrary: fc.constantFrom('cancelled', 'content-policy', 'bad-request') }),
-  latency: fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 0, max: 9 * MS }) }, { weight: 2, arbitrary: fc.integer({ min: 0, max: 40 * MS }) }, { weight: 1, arbitrary: fc.constant(5 * MS) }),
-  signal: fc.oneof({ weight: 3, arbitrary: fc.constant({}) }, { weight: 5, arbitrary: score.map((value) => ({ score: value })) }, { weight: 1, arbitrary: fc.constant({ pending: true }) }),
-  retryAfterMs: fc.oneof({ weight: 12, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 300 }) }),
-}).map(({ signal, ...rest }) => ({ ...rest, score: undefined, pending: false, verdicts: [], ...signal }));
+export const ending = fc
+  .record({
+    kind: fc.oneof(
+      { weight: 12, arbitrary: fc.constant('success') },
+      { weight: 2, arbitrary: fc.constantFrom('error', 'timeout', 'rate-limited', 'overloaded') },
+      { weight: 1, arbitrary: fc.constantFrom('cancelled', 'content-policy', 'bad-request') },
+    ),
+    latency: fc.oneof(
+      { weight: 6, arbitrary: fc.integer({ min: 0, max: 9 * MS }) },
+      { weight: 2, arbitrary: fc.integer({ min: 0, max: 40 * MS }) },
+      { weight: 1, arbitrary: fc.constant(5 * MS) },
+    ),
+    signal: fc.oneof(
+      { weight: 3, arbitrary: fc.constant({}) },
+      { weight: 5, arbitrary: score.map((value) => ({ score: value })) },
+      { weight: 1, arbitrary: fc.constant({ pending: true }) },
+    ),
+    retryAfterMs: fc.oneof({ weight: 12, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 300 }) }),
+  })
+  .map(({ signal, ...rest }) => ({ ...rest, score: undefined, pending: false, verdicts: [], ...signal }));
 
 /** One step of a history. */
 export const op = fc.oneof(

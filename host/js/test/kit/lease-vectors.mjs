@@ -1,7 +1,32 @@
 // The vectors of the lease's host half, tests/vectors/lease: runs parsed ones on the package's Lease.
 
-const STEP_KEYS = new Set(['do', 'at_ns', 'back_ns', 'times', 'every_ns', 'terms', 'until_ns', 'permit', 'outcome', 'latency_ns', 'score', 'pending', 'retry_after_ns', 'expect']);
-const TERM_KEYS = new Set(['permit', 'outcomes_max', 'until_ns', 'latency_max_ns', 'missing_score', 'score_sums_min', 'scores_roll', 'scores_last', 'details']);
+const STEP_KEYS = new Set([
+  'do',
+  'at_ns',
+  'back_ns',
+  'times',
+  'every_ns',
+  'terms',
+  'until_ns',
+  'permit',
+  'outcome',
+  'latency_ns',
+  'score',
+  'pending',
+  'retry_after_ns',
+  'expect',
+]);
+const TERM_KEYS = new Set([
+  'permit',
+  'outcomes_max',
+  'until_ns',
+  'latency_max_ns',
+  'missing_score',
+  'score_sums_min',
+  'scores_roll',
+  'scores_last',
+  'details',
+]);
 
 const big = (value) => (value === undefined ? undefined : BigInt(value));
 
@@ -66,7 +91,16 @@ export function runLeaseVector(vector, { Lease, Grant, ADMIT, REFUSE }) {
         const batch = lease.take();
         const { successes, lates, refused } = batch;
         const numbers = (column) => Array.from(column, Number);
-        return { waiting, successes, lates, refused, scores: numbers(batch.scores), settled_at_ns: numbers(batch.settledAt), latencies_ns: numbers(batch.latencies), latest_ns: lease.latest };
+        return {
+          waiting,
+          successes,
+          lates,
+          refused,
+          scores: numbers(batch.scores),
+          settled_at_ns: numbers(batch.settledAt),
+          latencies_ns: numbers(batch.latencies),
+          latest_ns: lease.latest,
+        };
       }
       default:
         throw new Error(`there is no action \`${step.do}\``);

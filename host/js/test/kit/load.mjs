@@ -11,12 +11,20 @@ if (root === undefined) throw new Error('SOFTFUSE_ROOT is not set: run the tests
 
 const folder = join(root, 'tests/vectors');
 const toml = (path) => parse(readFileSync(path, 'utf8'), { integersAsBigInt: 'asNeeded' });
-const tomls = (path) => readdirSync(path).filter((name) => name.endsWith('.toml')).sort();
+const tomls = (path) =>
+  readdirSync(path)
+    .filter((name) => name.endsWith('.toml'))
+    .sort();
 
 /** Timelines of the shared folder, and of the files that SOFTFUSE_VECTORS names. */
 export function timelines() {
   const more = (process.env.SOFTFUSE_VECTORS ?? '').split(delimiter).filter((path) => path !== '');
-  const paths = [...tomls(folder).filter((name) => name !== 'policies.toml').map((name) => join(folder, name)), ...more];
+  const paths = [
+    ...tomls(folder)
+      .filter((name) => name !== 'policies.toml')
+      .map((name) => join(folder, name)),
+    ...more,
+  ];
   const vectors = paths.flatMap((path) => vectorsOf(basename(path), toml(path)));
   const names = new Set();
   for (const { name } of [...vectors, ...badPolicies(), ...leaseVectors()]) {

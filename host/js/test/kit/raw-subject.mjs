@@ -33,26 +33,34 @@ export class RawSubject {
   }
 
   before(now) {
-    return this.answer(() => {
-      const { permit, event } = this.api.beforeCall(this.id, BigInt(now));
-      return { handle: permit, seen: seen({ admitted: true, permit, event: this.event(event) }) };
-    }, (payload) => ({ seen: this.refusal(payload.val) }));
+    return this.answer(
+      () => {
+        const { permit, event } = this.api.beforeCall(this.id, BigInt(now));
+        return { handle: permit, seen: seen({ admitted: true, permit, event: this.event(event) }) };
+      },
+      (payload) => ({ seen: this.refusal(payload.val) }),
+    );
   }
 
   settled(run) {
-    return this.answer(() => {
-      const { effect, event } = run();
-      return seen({ effect, event: this.event(event) });
-    }, (payload) => seen({ error: payload.tag }));
+    return this.answer(
+      () => {
+        const { effect, event } = run();
+        return seen({ effect, event: this.event(event) });
+      },
+      (payload) => seen({ error: payload.tag }),
+    );
   }
 
   settle(permit, ending, now) {
     const signal = ending.score !== undefined ? { tag: 'score', val: ending.score } : { tag: ending.pending ? 'pending' : 'none' };
     const retryAfter = ending.retryAfterMs === undefined ? undefined : BigInt(ending.retryAfterMs) * 1_000_000n;
     const outcome = { kind: ending.kind, latency: BigInt(ending.latency), signal, retryAfter };
-    return this.settled(() => (ending.verdicts.length === 0
-      ? this.api.recordOutcome(this.id, permit, outcome, BigInt(now))
-      : this.api.recordJudgedOutcome(this.id, permit, outcome, ending.verdicts, BigInt(now))));
+    return this.settled(() =>
+      ending.verdicts.length === 0
+        ? this.api.recordOutcome(this.id, permit, outcome, BigInt(now))
+        : this.api.recordJudgedOutcome(this.id, permit, outcome, ending.verdicts, BigInt(now)),
+    );
   }
 
   report(permit, score, now) {

@@ -100,7 +100,16 @@ export class HostSubject {
   settle(permit, ending, now) {
     this.at(now);
     this.verdicts = ending.verdicts;
-    return this.answer(() => permit.settle({ kind: ending.kind, latencyMs: ending.latency / 1e6, score: ending.score, pending: ending.pending, retryAfterMs: ending.retryAfterMs }).effect);
+    return this.answer(
+      () =>
+        permit.settle({
+          kind: ending.kind,
+          latencyMs: ending.latency / 1e6,
+          score: ending.score,
+          pending: ending.pending,
+          retryAfterMs: ending.retryAfterMs,
+        }).effect,
+    );
   }
 
   report(permit, score, now) {

@@ -4,8 +4,27 @@ const MS = 1_000_000;
 const LATENCY_MS = 10;
 
 const STEP_KEYS = new Set([
-  'do', 'at_ms', 'at_ns', 'times', 'every_ms', 'permit', 'permit_bits', 'outcome', 'latency_ms', 'latency_ns', 'score', 'pending',
-  'retry_after_ms', 'verdicts', 'operator', 'reason', 'open_for_ms', 'away_ms', 'clock_ms', 'expect', 'state',
+  'do',
+  'at_ms',
+  'at_ns',
+  'times',
+  'every_ms',
+  'permit',
+  'permit_bits',
+  'outcome',
+  'latency_ms',
+  'latency_ns',
+  'score',
+  'pending',
+  'retry_after_ms',
+  'verdicts',
+  'operator',
+  'reason',
+  'open_for_ms',
+  'away_ms',
+  'clock_ms',
+  'expect',
+  'state',
 ]);
 const VECTOR_KEYS = new Set(['name', 'holds', 'policy', 'steps']);
 
@@ -43,7 +62,18 @@ function ending(step) {
 
 /** What an answer has, where it has it. */
 export function seen(found) {
-  return { admitted: null, permit: null, state: null, retry_after_ns: null, trip_count: null, reason: null, effect: null, error: null, event: null, ...found };
+  return {
+    admitted: null,
+    permit: null,
+    state: null,
+    retry_after_ns: null,
+    trip_count: null,
+    reason: null,
+    effect: null,
+    error: null,
+    event: null,
+    ...found,
+  };
 }
 
 function matches(expected, found, path) {

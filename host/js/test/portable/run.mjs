@@ -14,12 +14,19 @@ async function smoke(softfuse, followsAwaits) {
   const registry = new Registry({ clock });
   const policy = { tripOn: { qualityBelow: { threshold: 0.6, window: 5 } }, halfOpenAfter: 250, recoveryThreshold: 2 };
   const changes = [];
-  const ask = circuitBreaker(async (score) => {
-    if (followsAwaits) await new Promise((resolve) => { setTimeout(resolve, 1); });
-    check(reportQuality(score), 'the call is found');
-    await null;
-    return score;
-  }, policy, { name: 'chat', registry, onStateChange: ({ change }) => changes.push(change.new) });
+  const ask = circuitBreaker(
+    async (score) => {
+      if (followsAwaits)
+        await new Promise((resolve) => {
+          setTimeout(resolve, 1);
+        });
+      check(reportQuality(score), 'the call is found');
+      await null;
+      return score;
+    },
+    policy,
+    { name: 'chat', registry, onStateChange: ({ change }) => changes.push(change.new) },
+  );
   for (const score of [0.9, 0.9, 0.9, 0.9, 0.9, 0.2, 0.2, 0.2]) await ask(score);
   const refused = await ask(1).catch((error) => error);
   check(refused instanceof CircuitOpenError && refused.retryAfterMs === 250, `a refusal: ${refused}`);
@@ -38,7 +45,11 @@ async function smoke(softfuse, followsAwaits) {
   check(plain.breaker.status().totals.neutral === 1, 'an abort is neutral');
   check(real.metricsText().includes('softfuse_call_total{breaker="real",outcome="success"} 1000'), 'metrics');
   let unknown;
-  try { real.policy('trip_on = { consecutive_failure = 2 }'); } catch (error) { unknown = error; }
+  try {
+    real.policy('trip_on = { consecutive_failure = 2 }');
+  } catch (error) {
+    unknown = error;
+  }
   check(unknown?.problems[0].nearest === 'consecutive_failures', `${unknown}`);
 }
 

@@ -1,7 +1,17 @@
 // A user's TypeScript: what must compile, and, by @ts-expect-error, what must not.
 
 import {
-  type Breaker, type CircuitStatus, CircuitOpenError, type Condition, Registry, anyOf, circuitBreaker, consecutiveFailures, guardedFetch, qualityBelow, reportQuality,
+  type Breaker,
+  type CircuitStatus,
+  CircuitOpenError,
+  type Condition,
+  Registry,
+  anyOf,
+  circuitBreaker,
+  consecutiveFailures,
+  guardedFetch,
+  qualityBelow,
+  reportQuality,
 } from 'softfuse';
 import { Scorer } from 'softfuse/scorers';
 
@@ -39,7 +49,13 @@ const scorer: Promise<Scorer> = Scorer.load(new Uint8Array(), { name: 'mine', de
 
 class Model {
   name = 'm';
-  ask = circuitBreaker(async function (this: Model, question: string) { return `${this.name} ${question}`; }, policy, { name: 'm', registry });
+  ask = circuitBreaker(
+    async function (this: Model, question: string) {
+      return `${this.name} ${question}`;
+    },
+    policy,
+    { name: 'm', registry },
+  );
 }
 const said: Promise<string> = new Model().ask('q');
 
