@@ -1,0 +1,390 @@
+// Guarded calls: a permit, the call, the settlement, and a fallback where there is one.
+
+import { untilAborted } from './abort.js';
+import type { Breaker } from './breaker.js';
+import { type Classified, type Ending, classifyError, classifyValue, isResponse } from './classify.js';
+import { CircuitOpenError } from './errors.js';
+import { ADMIT, type Grant } from './lease.js';
+import { Permit, SUCCESS, type Settled } from './permit.js';
+import { inCall } from './quality.js';
+import { type Outcome, isOutcomeKind, isScore, scoreUnits } from './types.js';
+
+/** Why a fallback is asked. */
+export type FallbackCause =
+  /** The call wasn't made. */
+  | { kind: 'rejected'; error: CircuitOpenError }
+  /** The call failed, and opened the circuit by that. */
+  | { kind: 'tripped'; error: unknown }
+  /** The call succeeded, and its answer's score is under `replaceBelow`. */
+  | { kind: 'bad-answer'; score: number; answer: unknown };
+
+/** Scores answers beside the call; {@link Scorer} is one. */
+export interface AnswerScorer {
+  readonly name: string;
+  /** The score, or undefined where the scorer abstains. It may throw, and then there is none. */
+  score(exchange: any): Promise<number | undefined>;
+}
+
+/** What a guard does besides. */
+export interface GuardOptions<F = never> {
+  /** Says what a call's end means. Undefined, or a throw, leaves it to the defaults. */
+  classify?: (ending: Ending<any>) => Classified;
+  /** What to do instead where the call is refused, fails and opens the circuit by that, or is answered badly. It gets the cause and the call's arguments. */
+  fallback?: (cause: FallbackCause, ...args: any[]) => F;
+  /** A value to give instead: `undefined` and `null`, too, where the key is there. */
+  fallbackValue?: F;
+  /** Scores a returned value. A score that the call reports itself wins. Undefined is no score; what it throws is told and is none. */
+  score?: (value: any, ...args: any[]) => number | undefined;
+  /** Scores answers in a sandbox, beside the call: the score comes late. Needs `exchange`. */
+  scorer?: AnswerScorer;
+  /** What the scorer is shown of a call; undefined where there is nothing to score. */
+  exchange?: (value: any, ...args: any[]) => unknown;
+  /** Has the scorer's score before the answer is passed on, so that it goes into the outcome. */
+  scoreBeforeAnswer?: boolean;
+  /** Gives the fallback in the place of an answer whose score is under this, where the score is there by then. */
+  replaceBelow?: number;
+  /** Whether `reportQuality()` finds this call. Default: where the policy looks at scores and there is no `score` or `scorer`. */
+  ambient?: boolean;
+  /** Whether the function is asynchronous, so that a refusal is a rejected promise even before its first call. Default: as it turns out. */
+  async?: boolean;
+}
+
+/** Of one call. */
+export interface CallOptions {
+  /** The caller's own: where it is aborted the call is neutral, or a timeout by `AbortSignal.timeout`, and the promise rejects at once. */
+  signal?: AbortSignal;
+}
+
+const KEYS: ReadonlySet<string> = new Set<keyof GuardOptions>([
+  'classify',
+  'fallback',
+  'fallbackValue',
+  'score',
+  'scorer',
+  'exchange',
+  'scoreBeforeAnswer',
+  'replaceBelow',
+  'ambient',
+  'async',
+]);
+
+/** Scores that a scorer may still owe at once, of one guard; beyond, answers are dropped unscored, and counted. */
+const OWED_MAX = 1024;
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+/** A breaker with all that a guarded call needs besides. Made once, used for many calls. */
+export class Guard<F = never> {
+  private readonly hasFallback: boolean;
+  private readonly ambient: boolean;
+  /** Nothing is looked at but whether the call failed. */
+  private readonly plain: boolean;
+  private owed = 0;
+  /** The function is known to be asynchronous. */
+  private isAsync: boolean;
+
+  constructor(
+    /** The breaker. */
+    readonly breaker: Breaker,
+    private readonly options: GuardOptions<F>,
+  ) {
+    for (const key of Object.keys(options)) {
+      if (!KEYS.has(key)) throw new TypeError(`there is no option "${key}" of a guard: there are ${[...KEYS].join(', ')}`);
+    }
+    const { classify, fallback, score, scorer, exchange, replaceBelow } = options;
+    for (const [key, value] of Object.entries({ classify, fallback, score, exchange })) {
+      if (value !== undefined && typeof value !== 'function') {
+        throw new TypeError(`${key} is ${String(value)}: a function is expected${key === 'fallback' ? '; a value is given by fallbackValue' : ''}`);
+      }
+    }
+    if (replaceBelow !== undefined && !isScore(replaceBelow)) throw new RangeError(`replaceBelow is ${String(replaceBelow)}: a score is expected`);
+    if ((scorer === undefined) !== (exchange === undefined)) throw new TypeError('scorer and exchange are given together: what the scorer is shown');
+    this.hasFallback = fallback !== undefined || Object.hasOwn(options, 'fallbackValue');
+    this.plain = classify === undefined && scorer === undefined && replaceBelow === undefined;
+    this.ambient = options.ambient ?? (breaker.policy.usesScores && score === undefined && scorer === undefined);
+    this.isAsync = options.async ?? false;
+  }
+
+  /** Wraps a function: `this` and the arguments pass through. */
+  wrap<A extends unknown[], R, T = unknown>(run: (this: T, ...args: A) => R): (this: T, ...args: A) => R | F {
+    const guard = this;
+    if (this.options.async === undefined && run.constructor.name === 'AsyncFunction') this.isAsync = true;
+    const guarded = function (this: T, ...args: A): R | F {
+      return (guard.plain && !guard.ambient ? guard.callPlain(run, this, args) : guard.callInFull(run, this, args)) as R | F;
+    };
+    Object.defineProperty(guarded, 'name', { value: run.name, configurable: true });
+    return guarded;
+  }
+
+  /** Makes the call: the function gets the permit. */
+  call<R>(run: (permit: Permit) => R, options?: CallOptions): R | F {
+    const { signal } = options ?? {};
+    if (signal?.aborted === true) {
+      if (this.isAsync) return Promise.reject(signal.reason) as R;
+      throw signal.reason;
+    }
+    let permit: Permit;
+    try {
+      permit = this.breaker.permit();
+    } catch (error) {
+      return this.refused(error, []) as R | F;
+    }
+    return this.finish(permit, () => run(permit), [], signal) as R | F;
+  }
+
+  /** The way of most calls: no object is made for it but the promise. */
+  private callPlain(run: (...args: any[]) => unknown, self: unknown, args: unknown[]): unknown {
+    const { breaker } = this;
+    const { lease, home } = breaker;
+    let grant: Grant;
+    let startedAt = -1;
+    if (lease.timeless && lease.admission === ADMIT && home.latencies === 'as-needed') {
+      grant = lease.grant;
+    } else {
+      startedAt = home.clock.now();
+      try {
+        grant = breaker.admit(startedAt);
+      } catch (error) {
+        return this.refused(error, args);
+      }
+    }
+    let result: unknown;
+    try {
+      result = run.apply(self, args);
+    } catch (error) {
+      return this.threw(new Permit(breaker, grant, startedAt), error, args, undefined);
+    }
+    if (!isThenable(result)) {
+      if (isResponse(result)) return this.answered(new Permit(breaker, grant, startedAt), result, args);
+      this.succeeded(grant, startedAt, result, args);
+      return result;
+    }
+    this.isAsync = true;
+    const promise = result instanceof Promise ? result : Promise.resolve(result);
+    return promise.then(
+      (value) => {
+        if (isResponse(value)) return this.answered(new Permit(breaker, grant, startedAt), value, args);
+        this.succeeded(grant, startedAt, value, args);
+        return value;
+      },
+      (error: unknown) => this.threw(new Permit(breaker, grant, startedAt), error, args, undefined),
+    );
+  }
+
+  /** A plain success. */
+  private succeeded(grant: Grant, startedAt: number, value: unknown, args: unknown[]): void {
+    const { breaker } = this;
+    let score = NaN;
+    let units = NaN;
+    if (this.options.score !== undefined) {
+      score = this.scoreSaid(value, args);
+      if (score === score) breaker.tally.scores.add((units = scoreUnits(score)));
+    }
+    if (startedAt < 0 && breaker.lease.keepTimeless(grant, units, false)) return;
+    const now = breaker.home.clock.now();
+    const latency = startedAt < 0 || now < startedAt ? 0 : now - startedAt;
+    if (startedAt >= 0) breaker.tally.latencies.add(latency);
+    if (breaker.lease.keep(grant, now, latency, units, false)) return;
+    breaker.record(grant, 'success', latency, score, units, false, undefined, now);
+  }
+
+  private callInFull(run: (...args: any[]) => unknown, self: unknown, args: unknown[]): unknown {
+    let permit: Permit;
+    try {
+      permit = this.breaker.permit();
+    } catch (error) {
+      return this.refused(error, args);
+    }
+    return this.finish(permit, () => (this.ambient ? inCall(permit, () => run.apply(self, args)) : run.apply(self, args)), args, undefined);
+  }
+
+  private finish(permit: Permit, run: () => unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
+    let result: unknown;
+    try {
+      result = run();
+    } catch (error) {
+      return this.threw(permit, error, args, signal);
+    }
+    if (!isThenable(result)) return this.answered(permit, result, args);
+    this.isAsync = true;
+    const promise = result instanceof Promise ? result : Promise.resolve(result);
+    const awaited = signal === undefined ? promise : untilAborted(promise, signal);
+    return awaited.then(
+      (value) => this.answeredLater(permit, value, args),
+      (error: unknown) => this.threw(permit, error, args, signal),
+    );
+  }
+
+  /** A refusal: the fallback, or the error, as a rejection where the function is asynchronous. */
+  private refused(error: unknown, args: unknown[]): unknown {
+    if (error instanceof CircuitOpenError && this.hasFallback) {
+      if (!this.isAsync) return this.instead({ kind: 'rejected', error }, args);
+      try {
+        return Promise.resolve(this.instead({ kind: 'rejected', error }, args));
+      } catch (thrown) {
+        return Promise.reject(thrown);
+      }
+    }
+    if (this.isAsync) return Promise.reject(error);
+    throw error;
+  }
+
+  private instead(cause: FallbackCause, args: unknown[]): F {
+    return this.options.fallback === undefined ? (this.options.fallbackValue as F) : this.options.fallback(cause, ...args);
+  }
+
+  /** The call has failed. An error that opens the circuit gives way to the fallback; any other is the caller's. */
+  private threw(permit: Permit, error: unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
+    const outcome = this.classified({ ok: false, error }) ?? classifyError(error, signal);
+    const settled = this.settle(permit, outcome);
+    if (this.hasFallback && settled?.change?.reason.kind === 'tripped') return this.instead({ kind: 'tripped', error }, args);
+    throw error;
+  }
+
+  private classified(ending: Ending): Outcome | undefined {
+    const { classify } = this.options;
+    if (classify === undefined) return undefined;
+    try {
+      const said = classify(ending);
+      if (said === undefined) return undefined;
+      const outcome: Outcome = typeof said === 'string' ? { kind: said } : said;
+      const { kind, score, retryAfterMs } = outcome;
+      if (!isOutcomeKind(kind)) throw new RangeError(`classify() said ${String(kind)}, which is no outcome`);
+      if (score !== undefined && !isScore(score)) throw new RangeError(`classify() said the score ${String(score)}, which is none`);
+      if (retryAfterMs !== undefined && !(retryAfterMs >= 0)) throw new RangeError(`classify() said retryAfterMs ${String(retryAfterMs)}`);
+      return outcome;
+    } catch (failure) {
+      this.breaker.fault('classify', failure);
+      return undefined;
+    }
+  }
+
+  private settle(permit: Permit, outcome: Outcome): Settled | undefined {
+    // Whoever was handed the permit may have settled it.
+    return permit.settled ? undefined : permit.settle(outcome);
+  }
+
+  /** The outcome of a value, with its score where that is there. */
+  private outcomeOf(permit: Permit, value: unknown, args: unknown[]): Outcome {
+    const outcome = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
+    if (
+      this.options.score === undefined ||
+      outcome.kind !== 'success' ||
+      outcome.score !== undefined ||
+      outcome.pending === true ||
+      permit.reported !== undefined
+    )
+      return outcome;
+    const said = this.scoreSaid(value, args);
+    if (said === said) permit.reportQuality(said);
+    return outcome;
+  }
+
+  /** What the user's function says of a value; NaN for nothing. */
+  private scoreSaid(value: unknown, args: unknown[]): number {
+    try {
+      const said = this.options.score?.(value, ...args);
+      if (said === undefined) return NaN;
+      if (isScore(said)) return said;
+      throw new RangeError(`score() returned ${String(said)}: a number is expected, usually from 0 to 1, or undefined`);
+    } catch (failure) {
+      this.breaker.fault('score', failure);
+      return NaN;
+    }
+  }
+
+  private answered(permit: Permit, value: unknown, args: unknown[]): unknown {
+    const outcome = this.outcomeOf(permit, value, args);
+    const exchange = this.exchange(permit, outcome, value, args);
+    if (exchange !== undefined) this.scoreLate(permit, outcome, exchange);
+    else this.settle(permit, outcome);
+    return this.judged(permit, outcome, value, args);
+  }
+
+  private answeredLater(permit: Permit, value: unknown, args: unknown[]): unknown {
+    const { scorer, scoreBeforeAnswer } = this.options;
+    if (scorer === undefined || scoreBeforeAnswer !== true) return this.answered(permit, value, args);
+    const outcome = this.outcomeOf(permit, value, args);
+    const exchange = this.exchange(permit, outcome, value, args);
+    if (exchange === undefined) {
+      this.settle(permit, outcome);
+      return this.judged(permit, outcome, value, args);
+    }
+    // Scoring takes time that isn't the call's.
+    const endedAt = this.breaker.home.clock.now();
+    return this.scoreOf(exchange).then((score) => {
+      if (!permit.settled) {
+        if (score !== undefined && permit.reported === undefined) permit.reportQuality(score);
+        permit.settleAt(outcome, endedAt);
+      }
+      return this.judged(permit, outcome, value, args);
+    });
+  }
+
+  /** What the scorer is shown, where a score is wanted. */
+  private exchange(permit: Permit, outcome: Outcome, value: unknown, args: unknown[]): unknown {
+    const { exchange, replaceBelow } = this.options;
+    const wanted =
+      exchange !== undefined &&
+      outcome.kind === 'success' &&
+      outcome.score === undefined &&
+      outcome.pending !== true &&
+      permit.reported === undefined &&
+      permit.guarded;
+    if (!wanted || !(this.breaker.policy.usesScores || replaceBelow !== undefined)) return undefined;
+    try {
+      return exchange(value, ...args);
+    } catch (failure) {
+      this.breaker.fault('exchange', failure);
+      return undefined;
+    }
+  }
+
+  private scoreOf(exchange: unknown): Promise<number | undefined> {
+    const scorer = this.options.scorer as AnswerScorer;
+    if (this.owed >= OWED_MAX) {
+      this.breaker.tally.scorer(scorer.name).dropped += 1;
+      return Promise.resolve(undefined);
+    }
+    this.owed += 1;
+    const scored = scorer.score(exchange).then((score) => {
+      if (score === undefined || isScore(score)) return score;
+      throw new RangeError(`the scorer "${scorer.name}" said ${String(score)}, which is no score`);
+    });
+    return scored
+      .catch((failure: unknown) => {
+        this.breaker.scorerFailed(scorer.name, failure);
+        return undefined;
+      })
+      .finally(() => {
+        this.owed -= 1;
+      });
+  }
+
+  private scoreLate(permit: Permit, outcome: Outcome, exchange: unknown): void {
+    if (this.owed >= OWED_MAX) {
+      this.breaker.tally.scorer((this.options.scorer as AnswerScorer).name).dropped += 1;
+      this.settle(permit, outcome);
+      return;
+    }
+    const { kind, retryAfterMs, latencyMs } = outcome;
+    this.settle(permit, { kind, score: undefined, pending: true, retryAfterMs, latencyMs });
+    void this.scoreOf(exchange).then((score) => (score === undefined ? permit.reportMissing() : permit.reportQuality(score)));
+  }
+
+  /** The answer, or the fallback where it isn't good enough. */
+  private judged(permit: Permit, outcome: Outcome, value: unknown, args: unknown[]): unknown {
+    const { replaceBelow } = this.options;
+    const score = outcome.score ?? permit.reported;
+    if (replaceBelow === undefined || score === undefined || score >= replaceBelow || outcome.kind !== 'success' || !this.hasFallback) return value;
+    try {
+      const instead: unknown = this.instead({ kind: 'bad-answer', score, answer: value }, args);
+      // A fallback that fails costs nobody the answer.
+      return isThenable(instead) ? Promise.resolve(instead).catch(() => value) : instead;
+    } catch {
+      return value;
+    }
+  }
+}
