@@ -1,0 +1,2 @@
+package softfuse
+type ScorerFailure struct{ Text string }
