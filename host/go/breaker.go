@@ -23,7 +23,9 @@ type Breaker struct {
 	policy     *Policy
 	classifier Classifier
 	name       string
-	_          [64]byte
+	// unscored: nothing that it decides depends on scores.
+	unscored bool
+	_        [64]byte
 
 	who       core.Who
 	tripCount atomic.Uint64
@@ -108,7 +110,9 @@ func (b *Breaker) IsOpen() bool { return b.WouldRefuse() != nil }
 
 // Reset closes the circuit: trip count 0, windows fresh, an operator's state ended. The error is a [*ComponentError].
 func (b *Breaker) Reset() (*StateChange, error) {
-	return b.change(func(seat *core.Seat, now uint64) (abi.Option[wit.Event], error) { return seat.Guest.Reset(seat.ID, now) })
+	return b.change(func(seat *core.Seat, now uint64) (abi.Option[wit.Event], error) {
+		return seat.Guest.Reset(seat.ID, now)
+	})
 }
 
 // SetOperatorState puts the circuit into an operator's state, until [Breaker.Reset]. There is no change where it is in that state
@@ -124,7 +128,9 @@ func (b *Breaker) SetOperatorState(state OperatorState) (*StateChange, error) {
 
 // Trip opens the circuit for a reason of the caller's own, of which 1,024 bytes are kept, for as long as the policy says. There is no
 // change where the state stays.
-func (b *Breaker) Trip(reason string) (*StateChange, error) { return b.trip(reason, abi.Option[uint64]{}) }
+func (b *Breaker) Trip(reason string) (*StateChange, error) {
+	return b.trip(reason, abi.Option[uint64]{})
+}
 
 // TripFor is [Breaker.Trip] for so long. An open period is extended, never shortened.
 func (b *Breaker) TripFor(reason string, openFor time.Duration) (*StateChange, error) {

@@ -4,6 +4,8 @@ package softfuse
 
 import (
 	"context"
+	"sync/atomic"
+	"unsafe"
 )
 
 // callContext is the context that a guarded function gets: the caller's, and the call's permit. It is made in one piece.
@@ -29,19 +31,50 @@ func (c *callContext) Value(key any) any {
 // The function gets a context of the call's own, with which it may [ReportQuality]. What its error counts as is the breaker's
 // [Classifier]'s to say: by default a cancelled caller is neutral, and every error else a failure. A panic of the function counts as
 // a failure, and goes on. A context that has ended already is not even asked for: its error comes back, and nothing is counted.
-func Execute[T any](ctx context.Context, breaker *Breaker, call func(context.Context) (T, error)) (T, error) {
+func Execute[T any](ctx context.Context, breaker *Breaker, call func(context.Context) (T, error)) (value T, err error) {
+	if !breaker.unscored {
+		return executeScored(ctx, breaker, call)
+	}
+	if err := ctx.Err(); err != nil {
+		return value, err
+	}
+	// Nothing of the call can be reported that any decision depends on, so that it lives on the stack.
+	var permit Permit
+	if refused := breaker.admit(&permit); refused != nil {
+		return value, refused
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			permit.unwind(recover())
+		}
+	}()
+	value, err = call(breaker.context(ctx))
+	returned = true
+	if err == nil && breaker.classifier == nil {
+		permit.keepSuccess(breaker.home.now())
+	} else {
+		permit.settleOwed(breaker.classify(ctx, err))
+	}
+	return value, err
+}
+
+func executeScored[T any](ctx context.Context, breaker *Breaker, call func(context.Context) (T, error)) (value T, err error) {
 	c, err := breaker.begin(ctx)
 	if err != nil {
-		var none T
-		return none, err
+		return value, err
 	}
-	defer c.unwind()
-	value, err := call(c)
+	defer func() {
+		if !c.returned {
+			c.permit.unwind(recover())
+		}
+	}()
+	value, err = call(c)
 	c.returned = true
 	if err == nil && breaker.classifier == nil {
 		c.permit.keepSuccess(breaker.home.now())
 	} else {
-		c.end(err)
+		c.permit.settleOwed(breaker.classify(ctx, err))
 	}
 	return value, err
 }
@@ -57,24 +90,23 @@ func (b *Breaker) begin(ctx context.Context) (*callContext, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := &callContext{Context: ctx}
-	if refused := b.admit(&c.permit); refused != nil {
+	var permit Permit
+	if refused := b.admit(&permit); refused != nil {
 		return nil, refused
 	}
+	c := &callContext{Context: ctx}
+	c.permit.breaker, c.permit.raw, c.permit.admittedAt, c.permit.incarnation = permit.breaker, permit.raw, permit.admittedAt, permit.incarnation
+	c.permit.word.Store(wordNone)
 	return c, nil
 }
 
 // classify says what the function's error counts as.
-func (c *callContext) classify(err error) Outcome {
-	b := c.permit.breaker
+func (b *Breaker) classify(ctx context.Context, err error) Outcome {
 	if b.classifier == nil {
-		return Classify(c.Context, err)
+		return Classify(ctx, err)
 	}
-	return b.caughtClassify(c.Context, err)
+	return b.caughtClassify(ctx, err)
 }
-
-// end settles a call whose function returned.
-func (c *callContext) end(err error) Settled { return c.permit.settleOwed(c.classify(err)) }
 
 // settleOwed settles a call that has nobody to report its score if its outcome says that one is to come, and nobody holds a reporter.
 func (p *Permit) settleOwed(outcome Outcome) Settled {
@@ -101,46 +133,94 @@ func (b *Breaker) caughtClassify(ctx context.Context, err error) (outcome Outcom
 
 // unwind settles a call whose function didn't return: it panicked, which counts as an error and goes on; or it ended its goroutine,
 // which counts as cancelled.
-func (c *callContext) unwind() {
-	if c.returned {
+func (p *Permit) unwind(panicked any) {
+	if panicked == nil {
+		p.Cancel()
 		return
 	}
-	c.returned = true
-	if panicked := recover(); panicked != nil {
-		_, _ = c.permit.Settle(panicOutcome(panicked))
-		panic(panicked)
-	}
-	c.permit.Cancel()
+	_, _ = p.Settle(panicOutcome(panicked))
+	panic(panicked)
 }
 
-// permitOf is the permit of the guarded call to which a context belongs; nil where it belongs to none. Of nested calls it is the
-// innermost.
-func permitOf(ctx context.Context) *Permit {
-	if c, ok := ctx.(*callContext); ok {
-		return &c.permit
+// breakerContext is the context of calls whose scores no decision depends on: the caller's, and the breaker, which counts them.
+type breakerContext struct {
+	context.Context
+	breaker *Breaker
+}
+
+// Value finds the breaker, and all that the caller's context has.
+func (c *breakerContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c.breaker
 	}
-	permit, _ := ctx.Value(callKey{}).(*Permit)
-	return permit
+	return c.Context.Value(key)
+}
+
+// words are what an interface's value is made of: equal ones are the same.
+type words [2]uintptr
+
+// lastContext is what a part of the breaker's goroutines came with last. Who makes many calls with one context is given the same each
+// time; one that came once isn't held on to.
+type lastContext struct {
+	came atomic.Uintptr
+	held atomic.Pointer[breakerContext]
+}
+
+// context is the one that the guarded function gets.
+func (b *Breaker) context(ctx context.Context) context.Context {
+	lent := b.leased.lent.Load()
+	if lent == nil {
+		return &breakerContext{Context: ctx, breaker: b}
+	}
+	last := &lent.contexts[lent.lease.Number()%len(lent.contexts)]
+	now := *(*words)(unsafe.Pointer(&ctx))
+	if held := last.held.Load(); held != nil && *(*words)(unsafe.Pointer(&held.Context)) == now {
+		return held
+	}
+	made := &breakerContext{Context: ctx, breaker: b}
+	if last.came.Load() == now[1] {
+		last.held.Store(made)
+	} else {
+		last.came.Store(now[1])
+		if last.held.Load() != nil {
+			last.held.Store(nil)
+		}
+	}
+	return made
+}
+
+// callOf is the guarded call to which a context belongs: its permit, or its breaker alone where no decision depends on scores; neither
+// where it belongs to none. Of nested calls it is the innermost.
+func callOf(ctx context.Context) (*Permit, *Breaker) {
+	switch found := ctx.Value(callKey{}).(type) {
+	case *Permit:
+		return found, nil
+	case *Breaker:
+		return nil, found
+	}
+	return nil, nil
 }
 
 // ReportQuality says how good the answer of the guarded call is to which the context belongs: of nested calls, the innermost. Of the
 // reports before the call ends the last one counts, and it wins over a scorer's; each one after that is a sample of its own. The error
 // is [ErrNoCall] or an [*InvalidScoreError], by which nothing has changed.
 func ReportQuality(ctx context.Context, score float64) error {
-	permit := permitOf(ctx)
-	if permit == nil {
-		return ErrNoCall
+	reporter, err := ReporterOf(ctx)
+	if err == nil {
+		_, err = reporter.ReportQuality(score)
 	}
-	_, err := permit.ReportQuality(score)
 	return err
 }
 
 // ReporterOf is where scores of the guarded call are reported to which the context belongs: while it is under way, or after it. The
 // error is [ErrNoCall].
-func ReporterOf(ctx context.Context) (*Reporter, error) {
-	permit := permitOf(ctx)
-	if permit == nil {
-		return nil, ErrNoCall
+func ReporterOf(ctx context.Context) (Reporter, error) {
+	permit, breaker := callOf(ctx)
+	if permit == nil && breaker == nil {
+		return Reporter{}, ErrNoCall
 	}
-	return permit.Reporter(), nil
+	if permit != nil {
+		return permit.Reporter(), nil
+	}
+	return Reporter{breaker: breaker}, nil
 }

@@ -23,7 +23,7 @@ type hub struct {
 	taken   uint64
 	courier courier
 	// until is where a caller that hands out stops: so many are to be taken out, ever.
-	until uint64
+	until     uint64
 	callbacks []func(Event)
 	// dropped counts events that nobody was told of, since too many waited.
 	dropped atomic.Uint64

@@ -55,6 +55,8 @@ type lent struct {
 	told atomic.Uint64
 	// refusal is how calls are refused under it.
 	refusal atomic.Pointer[refusal]
+	// contexts are those that calls came with last, by the goroutines' parts.
+	contexts []lastContext
 }
 
 type refusal struct {
@@ -119,12 +121,16 @@ func (l *leased) refused(breaker string, at uint64) *OpenError {
 	if found == nil {
 		return nil
 	}
-	made := &OpenError{Breaker: breaker, State: found.state, Reason: found.reason, TripCount: found.tripCount}
+	// In one piece, since an open circuit refuses much.
+	made := &struct {
+		OpenError
+		left time.Duration
+	}{OpenError: OpenError{Breaker: breaker, State: found.state, Reason: found.reason, TripCount: found.tripCount}}
 	if found.until != lease.Never {
-		left := time.Duration(core.Instant(found.until - min(at, found.until)))
-		made.RetryAfter = &left
+		made.left = time.Duration(core.Instant(found.until - min(at, found.until)))
+		made.RetryAfter = &made.left
 	}
-	return made
+	return &made.OpenError
 }
 
 // latest is the latest time that a call or the component has seen.

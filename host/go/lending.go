@@ -187,6 +187,7 @@ func (b *Breaker) lend(asked uint32) {
 		return
 	}
 	made := &lent{lease: lease.New(b.home.stripes)}
+	made.contexts = make([]lastContext, made.lease.Stripes())
 	made.lease.Note(core.Nanos(b.leased.latest()))
 	b.lending = &lending{}
 	b.leased.lent.Store(made)

@@ -45,7 +45,9 @@ func (b *Breaker) publish() {
 	b.home.hub.deliver()
 }
 
-func (b *Breaker) tell(event Event) { b.outbox = append(b.outbox, queued{event: event, own: b.onChange}) }
+func (b *Breaker) tell(event Event) {
+	b.outbox = append(b.outbox, queued{event: event, own: b.onChange})
+}
 
 func (b *Breaker) operateLocked(asked asked, now int64, run operation) (change *StateChange, failure *core.Failure) {
 	// fresh: the windows have become so. Conditions are reset when the instance is free: they are the host's own code.

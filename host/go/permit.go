@@ -232,16 +232,35 @@ func (p *Permit) ReportMissing() Reported {
 
 // Reporter takes scores of one call, whether it is still under way or has ended: for a judge, a user's thumbs, a response body. Any
 // goroutine may use it. Where the call's outcome was settled as pending, who holds a reporter owes a score or [Reporter.ReportMissing].
-type Reporter struct{ permit *Permit }
-
-// Reporter is where others report this call's score.
-func (p *Permit) Reporter() *Reporter {
-	p.reporting.Store(true)
-	return &Reporter{permit: p}
+type Reporter struct {
+	permit *Permit
+	// breaker alone is known where no decision depends on scores.
+	breaker *Breaker
 }
 
-// ReportQuality says how good the answer is; see [Permit.ReportQuality].
-func (r *Reporter) ReportQuality(score float64) (Reported, error) { return r.permit.ReportQuality(score) }
+// Reporter is where others report this call's score.
+func (p *Permit) Reporter() Reporter {
+	p.reporting.Store(true)
+	return Reporter{permit: p}
+}
+
+// ReportQuality says how good the answer is; see [Permit.ReportQuality]. Under a policy that has no condition on scores it is counted in
+// the metrics, and [Ignored].
+func (r Reporter) ReportQuality(score float64) (Reported, error) {
+	if r.permit != nil {
+		return r.permit.ReportQuality(score)
+	}
+	if err := checkScore(score); err != nil {
+		return Reported{}, err
+	}
+	r.breaker.meters.tallies.scored(score)
+	return Reported{Effect: Ignored}, nil
+}
 
 // ReportMissing says that no score will come; see [Permit.ReportMissing].
-func (r *Reporter) ReportMissing() Reported { return r.permit.ReportMissing() }
+func (r Reporter) ReportMissing() Reported {
+	if r.permit != nil {
+		return r.permit.ReportMissing()
+	}
+	return Reported{Effect: Ignored}
+}

@@ -75,7 +75,9 @@ func (p *Policy) Source() string { return p.core.Source }
 func (p *Policy) Fingerprint() uint64 { return p.core.Info.Fingerprint }
 
 // HostConditions are the names of the host's own conditions, each once, in order of appearance.
-func (p *Policy) HostConditions() []string { return append([]string(nil), p.core.Info.HostConditions...) }
+func (p *Policy) HostConditions() []string {
+	return append([]string(nil), p.core.Info.HostConditions...)
+}
 
 // UsesScores says whether any condition looks at scores: where not, no scorer need run.
 func (p *Policy) UsesScores() bool { return p.core.Info.UsesScores }

@@ -148,6 +148,7 @@ func (h *home) newBreaker(name string, policy *Policy, meters *meters, settings 
 	if settings.classifier != nil {
 		made.classifier = settings.classifier
 	}
+	made.unscored = !policy.UsesScores() && !policy.RequiresQualitySignal() && len(policy.core.Info.HostConditions) == 0
 	return made
 }
 

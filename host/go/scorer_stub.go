@@ -1,2 +1,3 @@
 package softfuse
+
 type ScorerFailure struct{ Text string }

@@ -82,7 +82,9 @@ func (c *Cell) IsDue(records uint64, interval time.Duration, now int64) bool {
 
 // NoteUnsaved remembers that the component failed at saving it after this opening: it stays open when the breaker comes back from
 // an older snapshot.
-func (c *Cell) NoteUnsaved(until int64, reason string) { c.opening = &opening{until: until, reason: reason} }
+func (c *Cell) NoteUnsaved(until int64, reason string) {
+	c.opening = &opening{until: until, reason: reason}
+}
 
 // Opening is what it takes to open the circuit again as it was: the reason, and what is left of the open period at now, in
 // nanoseconds. 0 where it is over: the next call is then a probe.

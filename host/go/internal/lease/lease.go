@@ -94,12 +94,18 @@ func New(cores int) *Lease {
 }
 
 // Stripe is the one of this goroutine: usually no other's that runs now. It may be asked for anew each time.
-func (l *Lease) Stripe() *Stripe {
+func (l *Lease) Stripe() *Stripe { return &l.stripes[l.Number()] }
+
+// Number is its number, below [Lease.Stripes].
+func (l *Lease) Number() int {
 	var here byte
 	// Stacks are of 2 KiB and more, at addresses that differ in these bits.
 	at := uintptr(unsafe.Pointer(&here)) >> 11
-	return &l.stripes[(at^at>>5)&l.mask]
+	return int((at ^ at>>5) & l.mask)
 }
+
+// Stripes is how many there are.
+func (l *Lease) Stripes() int { return len(l.stripes) }
 
 // Admit asks for a call's admission. For a refusal, the time that counts comes back: what was handed in, or a later one that was
 // seen here.
