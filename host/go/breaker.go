@@ -189,7 +189,6 @@ func (b *Breaker) refusedByFailure(failure *core.Failure) *OpenError {
 func (b *Breaker) admit(permit *Permit) *OpenError {
 	now := b.home.now()
 	permit.breaker, permit.admittedAt = b, now
-	permit.word.Store(wordNone)
 	if b.home.system != nil {
 		// Whoever comes later reads a later time, so that this one need not be noted.
 		permit.incarnation = b.leased.incarnation.Load()

@@ -52,7 +52,7 @@ func Execute[T any](ctx context.Context, breaker *Breaker, call func(context.Con
 	value, err = call(breaker.context(ctx))
 	returned = true
 	if err == nil && breaker.classifier == nil {
-		permit.keepSuccess(breaker.home.now())
+		permit.keepUnscored(breaker.home.now())
 	} else {
 		permit.settleOwed(breaker.classify(ctx, err))
 	}
@@ -96,7 +96,6 @@ func (b *Breaker) begin(ctx context.Context) (*callContext, error) {
 	}
 	c := &callContext{Context: ctx}
 	c.permit.breaker, c.permit.raw, c.permit.admittedAt, c.permit.incarnation = permit.breaker, permit.raw, permit.admittedAt, permit.incarnation
-	c.permit.word.Store(wordNone)
 	return c, nil
 }
 
@@ -172,7 +171,8 @@ func (b *Breaker) context(ctx context.Context) context.Context {
 	if lent == nil {
 		return &breakerContext{Context: ctx, breaker: b}
 	}
-	last := &lent.contexts[lent.lease.Number()%len(lent.contexts)]
+	// There are 2^n of them.
+	last := &lent.contexts[lent.lease.Number()&(len(lent.contexts)-1)]
 	now := *(*words)(unsafe.Pointer(&ctx))
 	if held := last.held.Load(); held != nil && *(*words)(unsafe.Pointer(&held.Context)) == now {
 		return held

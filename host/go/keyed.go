@@ -305,7 +305,7 @@ func (k *Keyed) retire(shard *shard, b *Breaker) bool {
 		return false
 	}
 	defer b.lock.Unlock()
-	_, failure := b.operateLocked(asked{}, b.leased.latest(), saveOperation)
+	_, failure := b.operateLocked(asked{}, b.leased.with(b.home.now()), saveOperation)
 	saved := b.cell.Saved()
 	k.home.hub.queue(b.outbox)
 	b.outbox = nil

@@ -99,6 +99,16 @@ func (l *leased) keep(permit uint64, entry lease.Entry, now int64) (Effect, bool
 	return Recorded, ok
 }
 
+// keepSuccess keeps a success without a score, where it need only be counted.
+func (l *leased) keepSuccess(permit, latency uint64, now int64) bool {
+	lent := l.lent.Load()
+	if lent == nil {
+		return false
+	}
+	_, ok := lent.lease.KeepSuccess(permit, core.Nanos(now), latency)
+	return ok
+}
+
 // entry is an outcome as what may wait; not ok for what never may.
 func (o *Outcome) entry(latency uint64) (entry lease.Entry, ok bool) {
 	if o.kind != Success || o.hasRetryAfter {

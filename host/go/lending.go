@@ -106,7 +106,7 @@ func (b *Breaker) goesTogether(permit, latency uint64, now int64) bool {
 
 // recordLeased hands what was kept to the component, before anything else is asked of it. The change of state that it made; none,
 // where the component kept to its lease.
-func (b *Breaker) recordLeased(seat *core.Seat, asked asked) (event abi.Option[wit.Event], failure *core.Failure) {
+func (b *Breaker) recordLeased(seat *core.Seat, asked asked, now int64) (event abi.Option[wit.Event], failure *core.Failure) {
 	lending, lent := b.lending, b.leased.lent.Load()
 	if lending == nil || lent == nil {
 		return event, b.tellTime(seat, asked.asking)
@@ -118,6 +118,10 @@ func (b *Breaker) recordLeased(seat *core.Seat, asked asked) (event abi.Option[w
 		lending.setPace()
 	}
 	latest := lent.lease.Latest()
+	if b.home.system != nil && !lending.batch.IsEmpty() {
+		// Such a clock's times aren't kept: it was before the lease's end, and any time before that is as good.
+		latest = max(latest, min(core.Nanos(now), lent.lease.Until()-1))
+	}
 	if asked.asking == askedTogether {
 		latest = max(latest, core.Nanos(asked.at))
 		lending.batch.Append(asked.entry, core.Nanos(asked.at))
@@ -187,6 +191,9 @@ func (b *Breaker) lend(asked uint32) {
 		return
 	}
 	made := &lent{lease: lease.New(b.home.stripes)}
+	if b.home.system != nil {
+		made.lease.SetMonotonic()
+	}
 	made.contexts = make([]lastContext, made.lease.Stripes())
 	made.lease.Note(core.Nanos(b.leased.latest()))
 	b.lending = &lending{}

@@ -68,7 +68,7 @@ func (b *Breaker) operateLocked(asked asked, now int64, run operation) (change *
 			fresh = fresh || again
 		}
 		// None, unless what came last was no longer benign, or the component doesn't keep to its lease.
-		byLease, failure := b.recordLeased(seat, asked)
+		byLease, failure := b.recordLeased(seat, asked, now)
 		if failure != nil {
 			return failure
 		}

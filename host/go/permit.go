@@ -15,14 +15,19 @@ import (
 // unguarded is no permit: the component failed, and the registry fails open. No component gives such a one.
 const unguarded = math.MaxUint64
 
-// What [Permit.word] is while no score was reported, and once the call was settled. These are the bits of numbers that aren't any, so
-// that no score has them.
+// What [Permit.word] is while no score was reported, and once the call was settled. A score is its bits, changed by a mask: numbers
+// that aren't any become these words, so that no score does.
 const (
-	wordNone    = 0x7FF8_0000_0000_0001
-	wordSettled = 0x7FF8_0000_0000_0002
+	wordNone    = 0
+	wordSettled = 2
 	// wordNeutral: settled, by a neutral outcome, whose scores are wanted by nobody.
-	wordNeutral = 0x7FF8_0000_0000_0003
+	wordNeutral = 4
+	wordMask    = 0x7FF8_0000_0000_0001
 )
+
+func wordOf(score float64) uint64 { return math.Float64bits(score) ^ wordMask }
+
+func scoreOf(word uint64) float64 { return math.Float64frombits(word ^ wordMask) }
 
 // Permit is the right to one call. Settle it when the call has ended; `defer permit.Cancel()` sees to it that it is, whatever happens,
 // and does nothing once it was settled otherwise. A permit that is never settled keeps a probe's slot until the policy's
@@ -115,7 +120,7 @@ func (p *Permit) Settle(outcome Outcome) (Settled, error) {
 func (p *Permit) settle(outcome *Outcome, word uint64, now int64) Settled {
 	b := p.breaker
 	if word != wordNone && outcome.signal != signalScore {
-		outcome.signal, outcome.score = signalScore, math.Float64frombits(word)
+		outcome.signal, outcome.score = signalScore, scoreOf(word)
 	}
 	latency := core.Since(now, p.admittedAt)
 	if outcome.hasLatency {
@@ -136,30 +141,40 @@ func (p *Permit) settle(outcome *Outcome, word uint64, now int64) Settled {
 	return settled
 }
 
-// keepSuccess ends a call that succeeded, and keeps that, where the component has allowed it: whether it did. If not, the permit is as
-// it was.
-func (p *Permit) keepSuccess(now int64) bool {
+// keepSuccess ends a call that succeeded, and keeps that, where the component has allowed it.
+func (p *Permit) keepSuccess(now int64) {
 	b := p.breaker
 	word, ok := p.end(Success)
 	if !ok {
-		return true
+		return
 	}
 	scored := word != wordNone
 	if p.raw != unguarded {
 		entry := lease.Entry{Latency: core.Since(now, p.admittedAt), HasScore: scored}
 		score := 0.0
 		if scored {
-			score = math.Float64frombits(word)
+			score = scoreOf(word)
 			entry.Score = scoreUnits(score)
 		}
 		if _, kept := b.leased.keep(p.raw, entry, now); kept {
 			b.meters.tallies.settled(Success, entry.Latency, score, scored)
-			return true
+			return
 		}
 	}
 	outcome := Outcome{}
 	p.settle(&outcome, word, now)
-	return true
+}
+
+// keepUnscored is [Permit.keepSuccess] where nobody else has the permit, and no score.
+func (p *Permit) keepUnscored(now int64) {
+	b := p.breaker
+	latency := core.Since(now, p.admittedAt)
+	if p.raw != unguarded && b.leased.keepSuccess(p.raw, latency, now) {
+		b.meters.tallies.succeeded(latency)
+		return
+	}
+	outcome := Outcome{}
+	p.settle(&outcome, wordNone, now)
 }
 
 // Success settles it: the service answered.
@@ -181,7 +196,7 @@ func (p *Permit) ReportQuality(score float64) (Reported, error) {
 		if isSettled(word) {
 			return p.reportLate(score, word), nil
 		}
-		if p.word.CompareAndSwap(word, math.Float64bits(score)) {
+		if p.word.CompareAndSwap(word, wordOf(score)) {
 			return Reported{Effect: Pending}, nil
 		}
 	}
@@ -189,7 +204,7 @@ func (p *Permit) ReportQuality(score float64) (Reported, error) {
 
 // reportScored is a scorer's report, whose score yields to one that is there already.
 func (p *Permit) reportScored(score float64) {
-	if !p.word.CompareAndSwap(wordNone, math.Float64bits(score)) {
+	if !p.word.CompareAndSwap(wordNone, wordOf(score)) {
 		if word := p.word.Load(); isSettled(word) {
 			p.reportLate(score, word)
 		}

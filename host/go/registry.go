@@ -280,7 +280,7 @@ func (r *Registry) Close() error {
 func (b *Breaker) forget() {
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	now := b.leased.latest()
+	now := b.leased.with(b.home.now())
 	// Nothing is lost where the component answers.
 	_, _ = b.operateLocked(asked{}, now, saveOperation)
 	b.loseLeased()

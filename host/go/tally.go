@@ -106,6 +106,13 @@ func (t *tallies) settled(kind Kind, latencyNanos uint64, score float64, scored 
 	}
 }
 
+// succeeded counts a call that succeeded, without a score.
+func (t *tallies) succeeded(latencyNanos uint64) {
+	part := t.part()
+	part.latencies[bucket(latencyBounds, int64(min(latencyNanos, math.MaxInt64)))].Add(1)
+	part.latencyNanos.Add(latencyNanos)
+}
+
 func (t *tallies) scored(score float64) { t.part().scored(score) }
 
 func (p *part) scored(score float64) {

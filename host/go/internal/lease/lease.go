@@ -66,7 +66,9 @@ type Lease struct {
 	refuseUntil atomic.Uint64
 	mask        uintptr
 	stripes     []Stripe
-	_           [cacheLine]byte
+	// monotonic: see [Lease.SetMonotonic].
+	monotonic bool
+	_         [cacheLine]byte
 	// pool is what the counters may still draw.
 	pool atomic.Int64
 	_    [cacheLine]byte
@@ -92,6 +94,10 @@ func New(cores int) *Lease {
 	}
 	return made
 }
+
+// SetMonotonic says, before the lease is used, that no time is earlier than one before: so a time need not be kept where nobody asks
+// when outcomes were settled. Who takes what was kept has read a later clock, and says that.
+func (l *Lease) SetMonotonic() { l.monotonic = true }
 
 // Stripe is the one of this goroutine: usually no other's that runs now. It may be asked for anew each time.
 func (l *Lease) Stripe() *Stripe { return &l.stripes[l.Number()] }
@@ -135,6 +141,17 @@ func (l *Lease) Permit() (uint64, bool) {
 	return word - admit, word >= admit
 }
 
+// KeepSuccess is [Lease.Keep] for a success without a score, where it need only be counted. Not ok says nothing: Keep is to be asked.
+func (l *Lease) KeepSuccess(permit, at, latency uint64) (tag uint8, ok bool) {
+	stripe := l.Stripe()
+	seen := stripe.counter.look()
+	terms := l.terms.Load()
+	if !l.monotonic || !seen.isOpen() || !terms.countsOnly || !terms.fits(permit, at, latency) {
+		return 0, false
+	}
+	return terms.Tag, stripe.counter.hasRoom(seen, &l.pool, l.counters()) && stripe.counter.reserve(seen)
+}
+
 // Keep keeps what has happened under a permit, where that is benign: the terms' tag, and whether it was kept. If not: record it
 // at once, after what was kept.
 func (l *Lease) Keep(permit, at uint64, entry Entry) (tag uint8, ok bool) {
@@ -161,7 +178,9 @@ func (l *Lease) Keep(permit, at uint64, entry Entry) (tag uint8, ok bool) {
 		}
 		switch came {
 		case kept:
-			stripe.note(at)
+			if !l.monotonic || terms.Details {
+				stripe.note(at)
+			}
 			return terms.Tag, true
 		case refused:
 			return 0, false
@@ -227,6 +246,9 @@ func (l *Lease) Latest() uint64 {
 	return latest
 }
 
+// Until is the time before which what is kept was settled.
+func (l *Lease) Until() uint64 { return l.terms.Load().Until }
+
 // Note sees a time that the component has seen, since time never runs backwards.
 func (l *Lease) Note(now uint64) {
 	stripe := l.Stripe()
@@ -272,7 +294,7 @@ func (l *Lease) IsWaiting() bool {
 // Open opens the lease that was taken, with new terms: calls are admitted with their permit. It is the owner's.
 func (l *Lease) Open(terms *Terms) {
 	l.epoch++
-	terms.epoch = l.epoch
+	terms.epoch, terms.countsOnly = l.epoch, !terms.wantsScores() && !terms.Details
 	l.terms.Store(terms)
 	room := terms.room()
 	l.pool.Store(int64(room))

@@ -34,6 +34,8 @@ type Terms struct {
 	Tag uint8
 
 	epoch uint64
+	// countsOnly: nothing is to be known of a success but that it was one.
+	countsOnly bool
 }
 
 // wantsScores says whether scores matter at all.

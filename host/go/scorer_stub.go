@@ -1,3 +1,0 @@
-package softfuse
-
-type ScorerFailure struct{ Text string }
