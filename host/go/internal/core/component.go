@@ -48,8 +48,7 @@ func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	ctx := context.Background()
-	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(bounds.Deadline > 0).WithDebugInfoEnabled(false).
-		WithMemoryLimitPages(uint32(min(max(bounds.MemoryBytesMax/pageBytes, 1), 1<<16)))
+	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(bounds.Deadline > 0).WithDebugInfoEnabled(false)
 	runtime := wazero.NewRuntimeWithConfig(ctx, config)
 	compiled, err := runtime.CompileModule(ctx, module)
 	if err != nil {
@@ -60,6 +59,12 @@ func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 		from, item, _ := imports[0].Import()
 		_ = runtime.Close(ctx)
 		return nil, fmt.Errorf("%s: %w: its core module imports `%s` of `%s`", name, wasm.ErrNotSingle, item, from)
+	}
+	memory := compiled.ExportedMemories()["memory"]
+	if memory == nil || uint64(memory.Min())*pageBytes > uint64(bounds.MemoryBytesMax) {
+		_ = runtime.Close(ctx)
+		return nil, fmt.Errorf("%s: %w: its core module exports no `memory`, or one that begins with more than %d bytes",
+			name, wasm.ErrNotAComponent, bounds.MemoryBytesMax)
 	}
 	return &Compiled{Name: name, runtime: runtime, module: compiled, bounds: bounds}, nil
 }
@@ -96,7 +101,7 @@ type allocator struct {
 	refused bool
 }
 
-// Allocate begins a memory. The runtime's own bound was set to the same; this one is told of what goes beyond.
+// Allocate begins a memory.
 func (a *allocator) Allocate(capacity, _ uint64) experimental.LinearMemory {
 	a.bytes = make([]byte, 0, min(capacity, a.max))
 	return a
