@@ -127,10 +127,10 @@ type ScorerFailure struct {
 
 func (f *ScorerFailure) Error() string { return f.Text }
 
-// ErrNeedsComponentRuntime is for a scorer that this host can't run: one of several core modules, or that imports something, as those
-// written in JavaScript and Python are.
-var ErrNeedsComponentRuntime = errors.New("this host runs components of one core module that import nothing, as Rust and C make them; " +
-	"others, as JavaScript's and Python's are, need a component runtime, which Softfuse's C library brings along")
+// ErrNeedsComponentRuntime is for a scorer that this host can't run: one whose core modules need each other, or WASI 0.2, as those
+// written in JavaScript and Python do.
+var ErrNeedsComponentRuntime = errors.New("this host runs components of which one core module does all the work, as Rust, C and Go make " +
+	"them; others, as JavaScript's and Python's are, need a component runtime, which Softfuse's C library brings along")
 
 // Scorer is ready to be asked from any goroutine.
 type Scorer struct {
@@ -164,7 +164,7 @@ func NewScorer(name string, component []byte, settings ScorerSettings) (*Scorer,
 		return nil, fmt.Errorf("the scorer `%s`: %w", name, err)
 	}
 	compiled, err := core.Compile(name, component,
-		core.Bounds{Deadline: settings.Deadline, MemoryBytesMax: settings.MemoryBytesMax, OutputBytesMax: settings.OutputBytesMax})
+		core.Bounds{Deadline: settings.Deadline, MemoryBytesMax: settings.MemoryBytesMax, OutputBytesMax: settings.OutputBytesMax, WASI: true})
 	if errors.Is(err, wasm.ErrNotSingle) {
 		return nil, fmt.Errorf("the scorer %w: %w", err, ErrNeedsComponentRuntime)
 	}

@@ -30,6 +30,8 @@ type Bounds struct {
 	MemoryBytesMax int
 	// OutputBytesMax is what is copied out of it in one call.
 	OutputBytesMax int
+	// WASI grants an empty WASI context, where the component wants one: no files, no network, no environment, a clock that counts.
+	WASI bool
 }
 
 // Compiled is a component's core module, compiled.
@@ -41,7 +43,7 @@ type Compiled struct {
 	bounds  Bounds
 }
 
-// Compile compiles a component of one core module that imports nothing.
+// Compile compiles a component of which one core module does all the work.
 func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 	module, err := wasm.CoreModule(component)
 	if err != nil {
@@ -55,10 +57,9 @@ func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 		_ = runtime.Close(ctx)
 		return nil, fmt.Errorf("%s: %w: %w", name, wasm.ErrNotAComponent, err)
 	}
-	if imports := compiled.ImportedFunctions(); len(imports) > 0 {
-		from, item, _ := imports[0].Import()
+	if err := link(ctx, runtime, compiled, bounds.WASI); err != nil {
 		_ = runtime.Close(ctx)
-		return nil, fmt.Errorf("%s: %w: its core module imports `%s` of `%s`", name, wasm.ErrNotSingle, item, from)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	memory := compiled.ExportedMemories()["memory"]
 	if memory == nil || uint64(memory.Min())*pageBytes > uint64(bounds.MemoryBytesMax) {

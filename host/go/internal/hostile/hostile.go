@@ -60,7 +60,7 @@ func sections(module []byte) []section {
 	return all
 }
 
-// exported is the index of an exported function among those that the module defines: such modules import none.
+// exported is the index of an exported function.
 func exported(content []byte, name string) (int, bool) {
 	r := &reader{bytes: content}
 	for range r.u32() {
@@ -74,6 +74,25 @@ func exported(content []byte, name string) (int, bool) {
 	return 0, false
 }
 
+// imported is how many functions a module imports: the first indices are theirs.
+func imported(content []byte) int {
+	r := &reader{bytes: content}
+	functions := 0
+	for range r.u32() {
+		r.take(r.u32())
+		r.take(r.u32())
+		switch r.take(1)[0] {
+		case 0:
+			functions++
+			r.u32()
+		default:
+			// Such modules import nothing else.
+			return functions
+		}
+	}
+	return functions
+}
+
 // Break gives the function of this name, as the core module exports it, another body.
 func Break(component []byte, export string, body []byte) ([]byte, error) {
 	module, err := wasm.CoreModule(component)
@@ -81,9 +100,12 @@ func Break(component []byte, export string, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	all := sections(module)
-	index, found := 0, false
+	index, before, found := 0, 0, false
 	for _, one := range all {
-		if one.id == 7 {
+		switch one.id {
+		case 2:
+			before = imported(one.content)
+		case 7:
 			index, found = exported(one.content, export)
 		}
 	}
@@ -94,7 +116,7 @@ func Break(component []byte, export string, body []byte) ([]byte, error) {
 	for _, one := range all {
 		content := one.content
 		if one.id == 10 {
-			content = replaced(content, index, body)
+			content = replaced(content, index-before, body)
 		}
 		made = append(append(append(made, one.id), uleb(uint64(len(content)))...), content...)
 	}

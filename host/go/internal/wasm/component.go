@@ -1,4 +1,4 @@
-// Finds the core module in a WebAssembly component's file: components of one module that import nothing need no more of a
+// Finds the core module in a WebAssembly component's file: components of which one module does all the work need no more of a
 // component runtime than that.
 
 // Package wasm reads WebAssembly binaries, as far as it takes to run a component's core module by itself.
@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Kinds of binaries, by the second half of the word after the magic number.
@@ -17,27 +16,18 @@ const (
 	layerComponent = 1
 )
 
-// Sections of a component.
-const (
-	sectionCustom     = 0
-	sectionCoreModule = 1
-	sectionComponent  = 4
-	sectionImport     = 10
-)
+// sectionCoreModule is the section of a component that is a core module.
+const sectionCoreModule = 1
 
-const (
-	// sectionsMax bounds the walk: languages' components have some dozens.
-	sectionsMax = 10_000
-	// namesMax bounds the imports that are named in an error.
-	namesMax = 16
-)
+// sectionsMax bounds the walk: languages' components have some dozens.
+const sectionsMax = 10_000
 
 // Why a component's core module can't be run by itself.
 var (
 	// ErrNotAComponent is for bytes that are no component.
 	ErrNotAComponent = errors.New("not a WebAssembly component")
-	// ErrNotSingle is for a component of several core modules, or that imports something: it needs a component runtime.
-	ErrNotSingle = errors.New("not a component of one core module that imports nothing")
+	// ErrNotSingle is for a component of which no core module can be run by itself: it needs a component runtime.
+	ErrNotSingle = errors.New("not a component that one core module is all of")
 )
 
 // cursor walks over bytes. What isn't there is an error, once and for all that follows.
@@ -110,7 +100,8 @@ func (c *cursor) layer() uint16 {
 	return binary.LittleEndian.Uint16(version[2:])
 }
 
-// CoreModule is the bytes of a component's only core module, a part of bytes.
+// CoreModule is the bytes of the core module in which a component's work is done, a part of bytes: the one that has an allocator. Others
+// may be there that link it to what it imports; whoever runs it by itself brings that.
 func CoreModule(bytes []byte) ([]byte, error) {
 	c := &cursor{bytes: bytes}
 	switch layer := c.layer(); {
@@ -121,9 +112,8 @@ func CoreModule(bytes []byte) ([]byte, error) {
 	case layer != layerComponent:
 		return nil, fmt.Errorf("%w: layer %d", ErrNotAComponent, layer)
 	}
-	var module []byte
-	var imports []string
-	modules := 0
+	var main []byte
+	modules, mains := 0, 0
 	for sections := 0; c.left() > 0; sections++ {
 		if sections == sectionsMax {
 			c.fail("over %d sections", sectionsMax)
@@ -133,74 +123,49 @@ func CoreModule(bytes []byte) ([]byte, error) {
 		if c.err != nil {
 			return nil, c.err
 		}
-		switch id {
-		case sectionCoreModule:
+		if id == sectionCoreModule {
 			modules++
-			module = content
-		case sectionImport:
-			imports = append(imports, importNames(content)...)
-		case sectionComponent:
-			// What holds the exports' types; one with code in it is another matter.
-			if hasModules(content) {
-				modules += 2
+			inner := &cursor{bytes: content}
+			if inner.layer() != layerCore || inner.err != nil {
+				return nil, fmt.Errorf("%w: a core module in it doesn't begin as one", ErrNotAComponent)
 			}
-		case sectionCustom:
+			if inner.exports(allocator) {
+				mains++
+				main = content
+			}
+			if inner.err != nil {
+				return nil, inner.err
+			}
 		}
 	}
-	if len(imports) > 0 {
-		return nil, fmt.Errorf("%w: it imports %s", ErrNotSingle, strings.Join(imports, ", "))
+	if mains != 1 {
+		return nil, fmt.Errorf("%w: of its %d core modules %d export `%s`", ErrNotSingle, modules, mains, allocator)
 	}
-	if modules != 1 {
-		return nil, fmt.Errorf("%w: it has %d core modules", ErrNotSingle, modules)
-	}
-	if inner := (&cursor{bytes: module}); inner.layer() != layerCore || inner.err != nil {
-		return nil, fmt.Errorf("%w: its core module doesn't begin as one", ErrNotAComponent)
-	}
-	return module, nil
+	return main, nil
 }
 
-// importNames are the names of imports that aren't types alone: those of an import section that can be read.
-func importNames(section []byte) []string {
-	c := &cursor{bytes: section}
-	var names []string
-	for count := c.u32("imports"); count > 0 && c.err == nil && len(names) < namesMax; count-- {
-		c.byte("a name's kind")
-		name := c.name("a name")
-		kind := c.byte("an import's kind")
-		switch kind {
-		case 0x00:
-			c.byte("a module")
-			c.u32("a type")
-		case 0x03:
-			// A type, equal to another or a resource of the importer's.
-			if c.byte("a bound") == 0 {
-				c.u32("a type")
-			}
-		default:
-			c.u32("a type")
-		}
-		if c.err == nil {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		names = append(names, "something")
-	}
-	return names
-}
+// allocator is what the canonical ABI calls to make room.
+const allocator = "cabi_realloc"
 
-// hasModules says whether a nested component has core modules of its own.
-func hasModules(bytes []byte) bool {
-	c := &cursor{bytes: bytes}
-	if c.layer() != layerComponent || c.err != nil {
-		return true
-	}
+// exports says whether a core module, whose preamble was read, has an export of this name.
+func (c *cursor) exports(name string) bool {
+	const sectionExport = 7
 	for sections := 0; c.left() > 0 && c.err == nil && sections < sectionsMax; sections++ {
 		id := c.byte("a section")
-		c.take(uint64(c.u32("a section's length")), "a section")
-		if id == sectionCoreModule || id == sectionComponent {
-			return true
+		section := &cursor{bytes: c.take(uint64(c.u32("a section's length")), "a section")}
+		if id != sectionExport {
+			continue
+		}
+		for count := section.u32("exports"); count > 0 && section.err == nil; count-- {
+			if section.name("an export's name") == name {
+				return true
+			}
+			section.byte("an export's kind")
+			section.u32("an export's index")
+		}
+		if section.err != nil && c.err == nil {
+			c.err = section.err
 		}
 	}
-	return c.err != nil
+	return false
 }
