@@ -323,7 +323,8 @@ func TestPoliciesWrittenInGo(t *testing.T) {
 	must(t, err)
 	written, err := registry.Policy("toml", `
 trip_on = { any_of = [{ quality_below = { threshold = 0.6, window = 5 } },
-  { all_of = [{ error_rate_above = { rate = 0.5, window = "60s", slices = 6, minimum_calls = 7 } }, { slow_call_rate_above = { rate = 0.25, threshold_ms = 1.5 } }] },
+  { all_of = [{ error_rate_above = { rate = 0.5, window = "60s", slices = 6, minimum_calls = 7 } },
+    { slow_call_rate_above = { rate = 0.25, threshold_ms = 1.5 } }] },
   { latency_above = 1000 }, { consecutive_failures = 4 }, { host_condition = 'drift "x"' }] }
 half_open_after = "250ms"
 half_open_max_calls = 2

@@ -67,7 +67,7 @@ type ended struct {
 
 // Execute makes the call; see the function [Execute].
 func (g *Guard[T]) Execute(ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	value, err, cause := g.run(ctx, call)
+	value, cause, err := g.run(ctx, call)
 	if cause == nil || g.Fallback == nil {
 		return value, err
 	}
@@ -81,14 +81,14 @@ func (g *Guard[T]) Execute(ctx context.Context, call func(context.Context) (T, e
 	return instead, nil
 }
 
-func (g *Guard[T]) run(ctx context.Context, call func(context.Context) (T, error)) (value T, err error, cause *FallbackCause) { //nolint:revive // The cause isn't the error.
+func (g *Guard[T]) run(ctx context.Context, call func(context.Context) (T, error)) (value T, cause *FallbackCause, err error) {
 	c, err := g.Breaker.begin(ctx)
 	if err != nil {
 		var refused *OpenError
 		if errors.As(err, &refused) {
-			return value, err, &FallbackCause{Refused: refused}
+			return value, &FallbackCause{Refused: refused}, err
 		}
-		return value, err, nil
+		return value, nil, err
 	}
 	defer func() {
 		if !c.returned {
@@ -100,11 +100,11 @@ func (g *Guard[T]) run(ctx context.Context, call func(context.Context) (T, error
 	end := g.end(ctx, c, value, err)
 	switch {
 	case err != nil && end.settled.Tripped():
-		return value, err, &FallbackCause{Tripped: err}
+		return value, &FallbackCause{Tripped: err}, err
 	case err == nil && g.ReplaceBelow != nil && end.score != nil && *end.score < *g.ReplaceBelow:
-		return value, nil, &FallbackCause{BadAnswer: end.score}
+		return value, &FallbackCause{BadAnswer: end.score}, nil
 	}
-	return value, err, nil
+	return value, nil, err
 }
 
 // end settles the call, with the score that was reported or else a scorer's, and has its answer scored later where that is still to be

@@ -75,7 +75,9 @@ func TestComponentsThatFailAreNamed(t *testing.T) {
 			t.Errorf("%s: %+v", test.reason, back)
 		}
 		text := registry.MetricsText()
-		for _, want := range []string{`softfuse_component_failures_total{reason="` + test.reason + `"} 1`, "softfuse_component_restarts_total 1", "softfuse_records_lost_total 1"} {
+		for _, want := range []string{
+			`softfuse_component_failures_total{reason="` + test.reason + `"} 1`, "softfuse_component_restarts_total 1", "softfuse_records_lost_total 1",
+		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %s", test.reason, want)
 			}
@@ -140,7 +142,8 @@ func TestAComponentThatFailsAgainAndAgainRests(t *testing.T) {
 
 func TestWhatIsNoComponent(t *testing.T) {
 	for _, bytes := range []string{"", "nonsense", "\x00asm\x01\x00\x00\x00", "\x00asm\x0d\x00\x01\x00"} {
-		if _, err := softfuse.New(softfuse.WithComponent("test.wasm", []byte(bytes), time.Second, 1<<20)); err == nil || !strings.Contains(err.Error(), "test.wasm: ") {
+		_, err := softfuse.New(softfuse.WithComponent("test.wasm", []byte(bytes), time.Second, 1<<20))
+		if err == nil || !strings.Contains(err.Error(), "test.wasm: ") {
 			t.Errorf("%q: %v", bytes, err)
 		}
 	}

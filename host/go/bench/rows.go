@@ -134,6 +134,9 @@ func rejected(breaker *softfuse.Breaker) contestant {
 	}
 }
 
+// fresh is one with the defaults.
+func fresh() *gobreaker.CircuitBreaker[string] { return peer(gobreaker.Settings{}) }
+
 func peer(settings gobreaker.Settings) *gobreaker.CircuitBreaker[string] {
 	return gobreaker.NewCircuitBreaker[string](settings)
 }
@@ -211,18 +214,22 @@ func rows() ([]row, error) {
 		}
 	}
 	made := []row{
-		{name: "guarded call, 1 goroutine", ours: execute(o.breaker("one", plainPolicy)), peer: peerExecute(peer(gobreaker.Settings{})), peerName: peerName, goal: 0.7},
-		{name: "guarded call, parallel", ours: parallel(execute(o.breaker("parallel", plainPolicy))), peer: parallel(peerExecute(peer(gobreaker.Settings{}))), peerName: peerName, goal: 0.7},
+		{name: "guarded call, 1 goroutine", ours: execute(o.breaker("one", plainPolicy)), peer: peerExecute(fresh()), peerName: peerName, goal: 0.7},
+		{name: "guarded call, parallel", ours: parallel(execute(o.breaker("parallel", plainPolicy))),
+			peer: parallel(peerExecute(fresh())), peerName: peerName, goal: 0.7},
 		{name: "two steps, 1 goroutine", ours: permits(o.breaker("two", plainPolicy)),
 			peer: peerTwoStep(gobreaker.NewTwoStepCircuitBreaker[string](gobreaker.Settings{})), peerName: peerName + ", two steps"},
 		{name: "two steps, parallel", ours: parallel(permits(o.breaker("two-parallel", plainPolicy))),
 			peer: parallel(peerTwoStep(gobreaker.NewTwoStepCircuitBreaker[string](gobreaker.Settings{}))), peerName: peerName + ", two steps"},
-		{name: "scored call, window 20, 1 goroutine", ours: scored(o.breaker("scored", scoredPolicy)), peer: peerExecute(peer(gobreaker.Settings{})), peerName: peerName + ", which can't"},
-		{name: "scored call, window 20, parallel", ours: parallel(scored(o.breaker("scored-parallel", scoredPolicy))), peer: parallel(peerExecute(peer(gobreaker.Settings{}))), peerName: peerName + ", which can't"},
+		{name: "scored call, window 20, 1 goroutine", ours: scored(o.breaker("scored", scoredPolicy)),
+			peer: peerExecute(fresh()), peerName: peerName + ", which can't"},
+		{name: "scored call, window 20, parallel", ours: parallel(scored(o.breaker("scored-parallel", scoredPolicy))),
+			peer: parallel(peerExecute(fresh())), peerName: peerName + ", which can't"},
 		{name: "1 of 10 calls fails", ours: failing(o.breaker("failing-10", lenientPolicy), 1), peer: peerFailing(peer(never), 1), peerName: peerName},
 		{name: "3 of 10 calls fail", ours: failing(o.breaker("failing-30", lenientPolicy), 3), peer: peerFailing(peer(never), 3), peerName: peerName},
 		{name: "rejection", ours: rejected(refusing), peer: peerRejected(open), peerName: peerName},
-		{name: "guarded call without a lease: the component is asked each time", ours: execute(e.breaker("eager", plainPolicy)), peer: peerExecute(peer(gobreaker.Settings{})), peerName: peerName},
+		{name: "guarded call without a lease: the component is asked each time", ours: execute(e.breaker("eager", plainPolicy)),
+			peer: peerExecute(fresh()), peerName: peerName},
 	}
 	if err := errors.Join(o.err, e.err); err != nil {
 		return nil, fmt.Errorf("a breaker: %w", err)

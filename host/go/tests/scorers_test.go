@@ -40,7 +40,7 @@ func text(content string) *softfuse.Exchange {
 	return &softfuse.Exchange{Operation: "chat", Answer: softfuse.Body{ContentType: "text/plain", Bytes: []byte(content)}}
 }
 
-func json(content string) *softfuse.Exchange {
+func jsonAnswer(content string) *softfuse.Exchange {
 	return &softfuse.Exchange{Answer: softfuse.Body{ContentType: "application/json", Bytes: []byte(content)}}
 }
 
@@ -57,16 +57,16 @@ func TestTheScorersThatComeWithIt(t *testing.T) {
 			t.Errorf("%+v %v", bad, err)
 		}
 		logprobs := newScorer(t, "logprobs", scorerBytes(t, "logprobs"), settings)
-		sure, err := logprobs.Score(json(`{"choices":[{"logprobs":{"content":[{"token":"Paris","logprob":-0.01,"top_logprobs":[]}]}}]}`))
+		sure, err := logprobs.Score(jsonAnswer(`{"choices":[{"logprobs":{"content":[{"token":"Paris","logprob":-0.01,"top_logprobs":[]}]}}]}`))
 		if err != nil || !sure.Scored || sure.Score < 0.5 {
 			t.Errorf("%+v %v", sure, err)
 		}
 		embedding := newScorer(t, "embedding", scorerBytes(t, "embedding"), settings)
-		if found, err := embedding.Score(json(`{"data":[{"embedding":[0.6,0.8]}]}`)); err != nil || !found.Scored {
+		if found, err := embedding.Score(jsonAnswer(`{"data":[{"embedding":[0.6,0.8]}]}`)); err != nil || !found.Scored {
 			t.Errorf("%+v %v", found, err)
 		}
 		var failure *softfuse.ScorerFailure
-		if _, err := embedding.Score(json(`{`)); !errors.As(err, &failure) || failure.Reason != "malformed" {
+		if _, err := embedding.Score(jsonAnswer(`{`)); !errors.As(err, &failure) || failure.Reason != "malformed" {
 			t.Errorf("%v", err)
 		}
 	}
@@ -110,7 +110,8 @@ func TestComponentsThatNeedMoreAreToldTheWay(t *testing.T) {
 	component := scorerBytes(t, "text")
 	twice := append(append([]byte{}, component...), "\x01\x1a\x00asm\x01\x00\x00\x00\x07\x10\x01\x0ccabi_realloc\x00\x00"...)
 	_, err := softfuse.NewScorer("two", twice, softfuse.ScorerSettings{})
-	if !errors.Is(err, softfuse.ErrNeedsComponentRuntime) || !strings.Contains(err.Error(), "of its 4 core modules 2 export") || !strings.Contains(err.Error(), "C library") {
+	if !errors.Is(err, softfuse.ErrNeedsComponentRuntime) || !strings.Contains(err.Error(), "of its 4 core modules 2 export") ||
+		!strings.Contains(err.Error(), "C library") {
 		t.Errorf("%v", err)
 	}
 	if _, err := softfuse.NewScorer("breaker", mustRead(t, filepath.Join(componentsFolder(t), "breaker.wasm")), softfuse.ScorerSettings{}); err == nil ||
