@@ -25,7 +25,7 @@ func broken(t *testing.T, export string, body []byte, options ...softfuse.Option
 	component, err = hostile.Break(component, export, body)
 	must(t, err)
 	log := &log{}
-	options = append(options, softfuse.WithComponent("broken", component, 10*time.Millisecond, 32<<20), softfuse.WithOnEvent(log.add))
+	options = append(options, softfuse.WithComponent("broken", component, 500*time.Millisecond, 32<<20), softfuse.WithOnEvent(log.add))
 	registry, breaker := made(t, threeFailures, options...)
 	return registry, breaker, log
 }

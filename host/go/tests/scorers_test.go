@@ -95,7 +95,7 @@ func TestScorersThatMisbehaveGiveNoScore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scorer := newScorer(t, test.reason, component, softfuse.ScorerSettings{Deadline: 50 * time.Millisecond, MemoryBytesMax: 16 << 20})
+		scorer := newScorer(t, test.reason, component, softfuse.ScorerSettings{Deadline: 500 * time.Millisecond, MemoryBytesMax: 16 << 20})
 		for range 3 {
 			var failure *softfuse.ScorerFailure
 			if verdict, err := scorer.Score(text("Paris")); !errors.As(err, &failure) || failure.Reason != test.reason || verdict.Scored {
