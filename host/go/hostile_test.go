@@ -170,3 +170,20 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("%+v", refused)
 	}
 }
+
+func TestCompiledCodeIsKept(t *testing.T) {
+	folder := t.TempDir()
+	for range 2 {
+		registry, breaker := made(t, threeFailures, softfuse.WithCacheDir(folder))
+		_, err := softfuse.Execute(context.Background(), breaker, ok)
+		must(t, err)
+		must(t, registry.Close())
+	}
+	kept, err := os.ReadDir(folder)
+	if err != nil || len(kept) == 0 {
+		t.Errorf("%v %v", kept, err)
+	}
+	if _, err := softfuse.New(softfuse.WithCacheDir("")); err == nil {
+		t.Error("that is no folder")
+	}
+}

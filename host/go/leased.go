@@ -12,12 +12,8 @@ import (
 	"softfuse.dev/softfuse/internal/lease"
 )
 
-// What becomes of an outcome that is kept: the terms' tag.
-const (
-	tagRecorded = 0
-	// tagIgnored: the circuit is disabled, and looks away.
-	tagIgnored = 1
-)
+// tagIgnored is the terms' tag, which comes back for each outcome that is kept, where the circuit is disabled, and looks away.
+const tagIgnored = 1
 
 const (
 	// permitAsk: the component must be asked.

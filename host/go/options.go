@@ -4,6 +4,7 @@ package softfuse
 
 import (
 	_ "embed" // The breaker component is part of the package.
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -59,6 +60,7 @@ type options struct {
 	classifier       Classifier
 	componentName    string
 	component        []byte
+	cacheDir         string
 }
 
 // WithClock sets the clock. Default: the system's monotonic clock.
@@ -192,6 +194,18 @@ func WithComponentFile(path string, deadline time.Duration, memoryBytesMax int) 
 	}
 }
 
+// WithCacheDir keeps compiled code in a folder, which is made where it isn't there: the first process takes some 0.3 s to compile the
+// component, those after it some ms. Who may write there may run code in this process. Default: nothing is kept.
+func WithCacheDir(path string) Option {
+	return func(o *options) error {
+		if path == "" {
+			return errors.New("the folder for compiled code has an empty path")
+		}
+		o.cacheDir = path
+		return nil
+	}
+}
+
 // New makes a registry.
 func New(settings ...Option) (*Registry, error) {
 	o := &options{
@@ -224,7 +238,7 @@ func New(settings ...Option) (*Registry, error) {
 	s.hub.capacity, s.hub.callbacks, s.hub.logger = o.eventCapacity, o.callbacks, o.logger
 	s.metrics.cores = cores
 	r := &Registry{
-		instances: o.instances, rest: o.rest, component: component, owned: o.component != nil,
+		instances: o.instances, rest: o.rest, component: component, owned: o.component != nil || o.cacheDir != "",
 		breakers: map[string]*Breaker{}, families: map[string]*Keyed{},
 	}
 	r.home = r.newHome(s, breakersMax)
@@ -232,11 +246,15 @@ func New(settings ...Option) (*Registry, error) {
 }
 
 func (o *options) compile() (*core.Compiled, error) {
-	if o.component == nil {
+	if o.component == nil && o.cacheDir == "" {
 		return embedded()
 	}
-	return core.Compile(o.componentName, o.component,
-		core.Bounds{Deadline: o.deadline, MemoryBytesMax: o.memoryBytesMax, OutputBytesMax: outputBytesMax})
+	bounds := core.Bounds{Deadline: o.deadline, MemoryBytesMax: o.memoryBytesMax, OutputBytesMax: outputBytesMax, CacheDir: o.cacheDir}
+	if o.component == nil {
+		bounds.MemoryBytesMax = memoryBytesDefault
+		return core.Compile("softfuse-breaker", breakerComponent, bounds)
+	}
+	return core.Compile(o.componentName, o.component, bounds)
 }
 
 // newHome is one with instances of its own, that lends so many buffers at once.

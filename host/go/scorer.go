@@ -74,6 +74,8 @@ type ScorerSettings struct {
 	InstancesMax int
 	// Fresh says whether every answer gets an instance of its own, so that nothing can be carried over from one to the next.
 	Fresh bool
+	// CacheDir is where compiled code is kept for the next process, as [WithCacheDir] does it. Empty: it isn't.
+	CacheDir string
 }
 
 func (s ScorerSettings) checked() (ScorerSettings, error) {
@@ -164,7 +166,8 @@ func NewScorer(name string, component []byte, settings ScorerSettings) (*Scorer,
 		return nil, fmt.Errorf("the scorer `%s`: %w", name, err)
 	}
 	compiled, err := core.Compile(name, component,
-		core.Bounds{Deadline: settings.Deadline, MemoryBytesMax: settings.MemoryBytesMax, OutputBytesMax: settings.OutputBytesMax, WASI: true})
+		core.Bounds{Deadline: settings.Deadline, MemoryBytesMax: settings.MemoryBytesMax, OutputBytesMax: settings.OutputBytesMax,
+			WASI: true, CacheDir: settings.CacheDir})
 	if errors.Is(err, wasm.ErrNotSingle) {
 		return nil, fmt.Errorf("the scorer %w: %w", err, ErrNeedsComponentRuntime)
 	}

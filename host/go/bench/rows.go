@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,9 +41,6 @@ func parallel(run contestant) contestant {
 		group.Wait()
 	}
 }
-
-// sink keeps the compiler from leaving a call out.
-var sink string
 
 func good(context.Context) (string, error) { return "Paris", nil }
 
@@ -144,11 +144,9 @@ func peer(settings gobreaker.Settings) *gobreaker.CircuitBreaker[string] {
 func peerExecute(breaker *gobreaker.CircuitBreaker[string]) contestant {
 	return func(calls int) {
 		for range calls {
-			found, err := breaker.Execute(func() (string, error) { return "Paris", nil })
-			if err != nil {
+			if _, err := breaker.Execute(func() (string, error) { return "Paris", nil }); err != nil {
 				panic(err)
 			}
-			sink = found
 		}
 	}
 }
@@ -234,5 +232,39 @@ func rows() ([]row, error) {
 	if err := errors.Join(o.err, e.err); err != nil {
 		return nil, fmt.Errorf("a breaker: %w", err)
 	}
-	return made, nil
+	return append(made, scorerRows()...), nil
+}
+
+// scorerRows are those of the scorers that come with Softfuse, where they were built: SOFTFUSE_COMPONENTS says where.
+func scorerRows() []row {
+	folder := os.Getenv("SOFTFUSE_COMPONENTS")
+	if folder == "" {
+		folder = filepath.Join("..", "..", "..", "target", "components")
+	}
+	sentence := "The capital of France is Paris, which has lain on the Seine for two thousand years and more. "
+	prose := softfuse.Exchange{Answer: softfuse.Body{ContentType: "text/plain", Bytes: []byte(strings.Repeat(sentence, 2048/len(sentence)))}}
+	unread := softfuse.Exchange{Answer: softfuse.Body{ContentType: "image/png", Bytes: prose.Answer.Bytes}}
+	var made []row
+	for _, one := range []struct {
+		name     string
+		exchange *softfuse.Exchange
+		fresh    bool
+	}{
+		{"scorer, 2 KiB that it doesn't read", &unread, false}, {"scorer text, 2 KiB of prose", &prose, false},
+		{"scorer text, 2 KiB of prose, a fresh instance each", &prose, true},
+	} {
+		scorer, err := softfuse.ScorerFile(filepath.Join(folder, "scorers", "text.wasm"), softfuse.ScorerSettings{Fresh: one.fresh})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench: no scorer is measured:", err)
+			return nil
+		}
+		made = append(made, row{name: one.name, ours: func(calls int) {
+			for range calls {
+				if _, err := scorer.Score(one.exchange); err != nil {
+					panic(err)
+				}
+			}
+		}})
+	}
+	return made
 }

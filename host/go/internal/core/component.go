@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Bounds struct {
 	OutputBytesMax int
 	// WASI grants an empty WASI context, where the component wants one: no files, no network, no environment, a clock that counts.
 	WASI bool
+	// CacheDir is where compiled code is kept for the next process; empty: it isn't.
+	CacheDir string
 }
 
 // Compiled is a component's core module, compiled.
@@ -40,7 +43,9 @@ type Compiled struct {
 	Name    string
 	runtime wazero.Runtime
 	module  wazero.CompiledModule
-	bounds  Bounds
+	// cache is nil where compiled code isn't kept.
+	cache  wazero.CompilationCache
+	bounds Bounds
 }
 
 // Compile compiles a component of which one core module does all the work.
@@ -49,25 +54,32 @@ func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	ctx := context.Background()
+	ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
 	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(bounds.Deadline > 0).WithDebugInfoEnabled(false)
-	runtime := wazero.NewRuntimeWithConfig(ctx, config)
-	compiled, err := runtime.CompileModule(ctx, module)
+	var cache wazero.CompilationCache
+	if bounds.CacheDir != "" {
+		if cache, err = wazero.NewCompilationCacheWithDir(bounds.CacheDir); err != nil {
+			return nil, fmt.Errorf("the cache of compiled code: %w", err)
+		}
+		config = config.WithCompilationCache(cache)
+	}
+	wasmRuntime := wazero.NewRuntimeWithConfig(ctx, config)
+	compiled, err := wasmRuntime.CompileModule(ctx, module)
 	if err != nil {
-		_ = runtime.Close(ctx)
+		_ = wasmRuntime.Close(ctx)
 		return nil, fmt.Errorf("%s: %w: %w", name, wasm.ErrNotAComponent, err)
 	}
-	if err := link(ctx, runtime, compiled, bounds.WASI); err != nil {
-		_ = runtime.Close(ctx)
+	if err := link(ctx, wasmRuntime, compiled, bounds.WASI); err != nil {
+		_ = wasmRuntime.Close(ctx)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	memory := compiled.ExportedMemories()["memory"]
 	if memory == nil || uint64(memory.Min())*pageBytes > uint64(bounds.MemoryBytesMax) {
-		_ = runtime.Close(ctx)
+		_ = wasmRuntime.Close(ctx)
 		return nil, fmt.Errorf("%s: %w: its core module exports no `memory`, or one that begins with more than %d bytes",
 			name, wasm.ErrNotAComponent, bounds.MemoryBytesMax)
 	}
-	return &Compiled{Name: name, runtime: runtime, module: compiled, bounds: bounds}, nil
+	return &Compiled{Name: name, runtime: wasmRuntime, module: compiled, cache: cache, bounds: bounds}, nil
 }
 
 // CompileOnce compiles a component when it is first wanted, and never frees it: one that comes with the library.
@@ -79,7 +91,13 @@ func CompileOnce(name string, component []byte, bounds Bounds) func() (*Compiled
 func (c *Compiled) Bounds() Bounds { return c.bounds }
 
 // Close frees the code, and every instance of it.
-func (c *Compiled) Close() error { return c.runtime.Close(context.Background()) }
+func (c *Compiled) Close() error {
+	err := c.runtime.Close(context.Background())
+	if c.cache != nil {
+		err = errors.Join(err, c.cache.Close(context.Background()))
+	}
+	return err
+}
 
 // Instance is one at work. It answers one goroutine at a time, and never again after a failure.
 type Instance struct {
