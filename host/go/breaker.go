@@ -23,6 +23,8 @@ type Breaker struct {
 	policy     *Policy
 	classifier Classifier
 	name       string
+	// system is the registry's clock, where that is the system's.
+	system *systemClock
 	// unscored: nothing that it decides depends on scores.
 	unscored bool
 	_        [64]byte
@@ -185,11 +187,19 @@ func (b *Breaker) refusedByFailure(failure *core.Failure) *OpenError {
 	return made
 }
 
+// now reads the clock.
+func (b *Breaker) now() int64 {
+	if b.system != nil {
+		return b.system.now()
+	}
+	return b.home.now()
+}
+
 // admit gives a permit, by the lease where that allows it.
 func (b *Breaker) admit(permit *Permit) *OpenError {
-	now := b.home.now()
+	now := b.now()
 	permit.breaker, permit.admittedAt = b, now
-	if b.home.system != nil {
+	if b.system != nil {
 		// Whoever comes later reads a later time, so that this one need not be noted.
 		permit.incarnation = b.leased.incarnation.Load()
 		if lent := b.leased.lent.Load(); lent != nil {

@@ -52,7 +52,7 @@ func Execute[T any](ctx context.Context, breaker *Breaker, call func(context.Con
 	value, err = call(breaker.context(ctx))
 	returned = true
 	if err == nil && breaker.classifier == nil {
-		permit.keepUnscored(breaker.home.now())
+		permit.keepUnscored(breaker.now())
 	} else {
 		permit.settleOwed(breaker.classify(ctx, err))
 	}
@@ -72,7 +72,7 @@ func executeScored[T any](ctx context.Context, breaker *Breaker, call func(conte
 	value, err = call(c)
 	c.returned = true
 	if err == nil && breaker.classifier == nil {
-		c.permit.keepSuccess(breaker.home.now())
+		c.permit.keepSuccess(breaker.now())
 	} else {
 		c.permit.settleOwed(breaker.classify(ctx, err))
 	}

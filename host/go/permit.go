@@ -113,7 +113,7 @@ func (p *Permit) Settle(outcome Outcome) (Settled, error) {
 	if !ok {
 		return Settled{}, ErrSettled
 	}
-	return p.settle(&outcome, word, p.breaker.home.now()), nil
+	return p.settle(&outcome, word, p.breaker.now()), nil
 }
 
 // settle records the outcome of a permit that was ended.

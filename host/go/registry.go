@@ -142,7 +142,7 @@ func (r *Registry) insert(name string, policy *Policy, settings *breakerSettings
 // newBreaker is one without a place in the component yet.
 func (h *home) newBreaker(name string, policy *Policy, meters *meters, settings *breakerSettings, conditions []heldCondition) *Breaker {
 	made := &Breaker{
-		home: h, meters: meters, policy: policy, name: name, conditions: conditions, onChange: settings.callback(), classifier: h.classifier,
+		home: h, system: h.system, meters: meters, policy: policy, name: name, conditions: conditions, onChange: settings.callback(), classifier: h.classifier,
 		who: core.Who{Policy: policy.core, Name: name, Salt: h.salt},
 	}
 	if settings.classifier != nil {

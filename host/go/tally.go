@@ -5,6 +5,7 @@ package softfuse
 import (
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -50,8 +51,18 @@ const (
 	counts
 )
 
+// Quick calls are counted in one word: how many from quickShift on, and below that the sum of their latencies.
+const (
+	quickShift = 44
+	// quickMax is when the word is emptied. So many of the first bucket's sums fit, and of those who are at it meanwhile.
+	quickMax = 1 << 19
+)
+
 // part is what few goroutines at a time count into.
 type part struct {
+	// quick is emptied into the first bucket and the sum under the lock, so that who reads sees neither too few nor too many.
+	quick     atomic.Uint64
+	lock      sync.Mutex
 	latencies [latencyBuckets]atomic.Uint64
 	// latencyNanos is the sum; it may wrap after 584 years of calls.
 	latencyNanos atomic.Uint64
@@ -109,8 +120,23 @@ func (t *tallies) settled(kind Kind, latencyNanos uint64, score float64, scored 
 // succeeded counts a call that succeeded, without a score.
 func (t *tallies) succeeded(latencyNanos uint64) {
 	part := t.part()
-	part.latencies[bucket(latencyBounds, int64(min(latencyNanos, math.MaxInt64)))].Add(1)
-	part.latencyNanos.Add(latencyNanos)
+	if latencyNanos > uint64(latencyBounds[0]) {
+		part.latencies[bucket(latencyBounds, int64(min(latencyNanos, math.MaxInt64)))].Add(1)
+		part.latencyNanos.Add(latencyNanos)
+		return
+	}
+	if part.quick.Add(1<<quickShift|latencyNanos)>>quickShift >= quickMax {
+		part.empty()
+	}
+}
+
+// empty counts the quick calls with the others.
+func (p *part) empty() {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	quick := p.quick.Swap(0)
+	p.latencies[0].Add(quick >> quickShift)
+	p.latencyNanos.Add(quick & (1<<quickShift - 1))
 }
 
 func (t *tallies) scored(score float64) { t.part().scored(score) }
@@ -149,6 +175,7 @@ func (t *tallies) counted(what count) (sum uint64) {
 func (t *tallies) latencyHistogram() sampled {
 	made := sampled{buckets: make([]uint64, latencyBuckets)}
 	for i := range t.parts {
+		t.parts[i].empty()
 		for j := range made.buckets {
 			made.buckets[j] += t.parts[i].latencies[j].Load()
 		}

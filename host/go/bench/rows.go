@@ -189,6 +189,32 @@ func peerRejected(breaker *gobreaker.CircuitBreaker[string]) contestant {
 	}
 }
 
+var origin = time.Now()
+
+// clock reads it as a guarded call does: twice, and the monotonic one alone.
+func clock(calls int) {
+	var sum time.Duration
+	for range calls {
+		began := time.Since(origin)
+		sum += time.Since(origin) - began
+	}
+	if sum < 0 {
+		panic("a monotonic clock ran backwards")
+	}
+}
+
+// peerClock reads it as gobreaker does.
+func peerClock(calls int) {
+	var sum time.Duration
+	for range calls {
+		began := time.Now()
+		sum += time.Now().Sub(began)
+	}
+	if sum < 0 {
+		panic("a monotonic clock ran backwards")
+	}
+}
+
 // rows are the table's.
 func rows() ([]row, error) {
 	registry, err := softfuse.New()
@@ -215,6 +241,7 @@ func rows() ([]row, error) {
 		{name: "guarded call, 1 goroutine", ours: execute(o.breaker("one", plainPolicy)), peer: peerExecute(fresh()), peerName: peerName, goal: 0.7},
 		{name: "guarded call, parallel", ours: parallel(execute(o.breaker("parallel", plainPolicy))),
 			peer: parallel(peerExecute(fresh())), peerName: peerName, goal: 0.7},
+		{name: "of which the clock, read twice", ours: clock, peer: peerClock, peerName: "time.Now, which gobreaker reads"},
 		{name: "two steps, 1 goroutine", ours: permits(o.breaker("two", plainPolicy)),
 			peer: peerTwoStep(gobreaker.NewTwoStepCircuitBreaker[string](gobreaker.Settings{})), peerName: peerName + ", two steps"},
 		{name: "two steps, parallel", ours: parallel(permits(o.breaker("two-parallel", plainPolicy))),
