@@ -1,0 +1,211 @@
+// HTTP: a transport that guards a client's requests, and middleware that guards a handler.
+
+package softfuse
+
+import (
+	"context"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+// Transport guards an [http.Client]'s requests.
+//
+// A response's status says what it counts as ([KindOfStatus]), and its `Retry-After` is taken. The call has ended when the body was read
+// to its end or closed, so that a body that breaks off counts as a failure, and its latency is all of it; a body that is closed before
+// its end is the caller's doing, and counts as what its status says. A refusal is an [*OpenError]; no request is made then.
+type Transport struct {
+	// Base makes the requests. Nil: [http.DefaultTransport].
+	Base http.RoundTripper
+	// Breaker is the one for a request; nil for one that isn't guarded. The breaker of a keyed family by the request's host, say.
+	Breaker func(*http.Request) *Breaker
+	// Classify says what a response or an error counts as. Nil: by its status, or [Classify].
+	Classify func(*http.Response, error) Outcome
+}
+
+// NewTransport guards all requests by one breaker.
+func NewTransport(breaker *Breaker, base http.RoundTripper) *Transport {
+	return &Transport{Base: base, Breaker: func(*http.Request) *Breaker { return breaker }}
+}
+
+// RoundTrip makes a guarded request. Its context is the call's, with which a body's reader may [ReportQuality].
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	breaker := t.Breaker(request)
+	if breaker == nil {
+		return base.RoundTrip(request)
+	}
+	c, err := breaker.begin(request.Context())
+	if err != nil {
+		// As the contract of a transport asks.
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, err
+	}
+	defer func() {
+		if !c.returned {
+			c.permit.unwind(recover())
+		}
+	}()
+	response, err := base.RoundTrip(request.WithContext(c))
+	c.returned = true
+	outcome := t.classify(c, response, err)
+	if err != nil || response.Body == nil || outcome.kind.IsFailure() {
+		c.permit.settleOwed(outcome)
+		return response, err
+	}
+	body := &guardedBody{ReadCloser: response.Body, call: c, outcome: outcome}
+	response.Body = body
+	// A connection that was handed over is written to as well.
+	if writer, ok := body.ReadCloser.(io.Writer); ok {
+		response.Body = &guardedConnection{guardedBody: body, Writer: writer}
+	}
+	return response, nil
+}
+
+func (t *Transport) classify(c *callContext, response *http.Response, err error) (outcome Outcome) {
+	byDefault := func() Outcome {
+		if err != nil {
+			return c.permit.breaker.classify(c.Context, err)
+		}
+		return OutcomeOfResponse(response)
+	}
+	if t.Classify == nil {
+		return byDefault()
+	}
+	defer func() {
+		if recover() != nil {
+			outcome = byDefault()
+		}
+	}()
+	return t.Classify(response, err)
+}
+
+// OutcomeOfResponse is what a response counts as, by its status and its `Retry-After`.
+func OutcomeOfResponse(response *http.Response) Outcome {
+	outcome := OutcomeOf(KindOfStatus(response.StatusCode))
+	if span, ok := RetryAfterOf(response.Header); ok && outcome.kind.IsFailure() {
+		outcome = outcome.WithRetryAfter(span)
+	}
+	return outcome
+}
+
+// guardedBody settles its call when it has ended.
+type guardedBody struct {
+	io.ReadCloser
+	call    *callContext
+	outcome Outcome
+	once    sync.Once
+}
+
+func (b *guardedBody) settle(outcome Outcome) {
+	b.once.Do(func() { b.call.permit.settleOwed(outcome) })
+}
+
+// Read reads on.
+func (b *guardedBody) Read(into []byte) (int, error) {
+	count, err := b.ReadCloser.Read(into)
+	switch {
+	case err == io.EOF:
+		b.settle(b.outcome)
+	case err != nil:
+		b.settle(b.call.permit.breaker.classify(b.call.Context, err))
+	}
+	return count, err
+}
+
+// Close ends it.
+func (b *guardedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.settle(b.outcome)
+	return err
+}
+
+type guardedConnection struct {
+	*guardedBody
+	io.Writer
+}
+
+// Middleware guards a handler: a response of 5xx or 429 counts as a failure, another of 4xx as neutral, a panic as a failure. Where the
+// circuit refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
+func Middleware(breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			guardRequest(breaker, refused, next, w, request)
+		})
+	}
+}
+
+func guardRequest(
+	breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError), next http.Handler, w http.ResponseWriter, request *http.Request,
+) {
+	// A client that has gone already is served all the same, as without a breaker: nobody is there to be told.
+	c, err := breaker.begin(context.WithoutCancel(request.Context()))
+	if err != nil {
+		open, ok := err.(*OpenError) //nolint:errorlint // It is made here.
+		switch {
+		case ok && refused != nil:
+			refused(w, request, open)
+		case ok:
+			Refuse(w, open)
+		}
+		return
+	}
+	c.Context = request.Context()
+	defer func() {
+		if !c.returned {
+			c.permit.unwind(recover())
+		}
+	}()
+	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	next.ServeHTTP(recorder, request.WithContext(c))
+	c.returned = true
+	outcome := OutcomeOf(KindOfStatus(recorder.status))
+	if span, ok := RetryAfterOf(w.Header()); ok && outcome.kind.IsFailure() {
+		outcome = outcome.WithRetryAfter(span)
+	}
+	if request.Context().Err() != nil && outcome.kind != Success {
+		outcome = OutcomeOf(Cancelled)
+	}
+	c.permit.settleOwed(outcome)
+}
+
+// Refuse writes a refusal: 503, with `Retry-After` in whole seconds where that is known.
+func Refuse(w http.ResponseWriter, refused *OpenError) {
+	if refused.RetryAfter != nil {
+		seconds := int64(math.Ceil(refused.RetryAfter.Seconds()))
+		w.Header().Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
+	}
+	// Nothing of why, which is the operator's to know.
+	http.Error(w, "the circuit `"+refused.Breaker+"` is "+refused.State.String(), http.StatusServiceUnavailable)
+}
+
+// statusRecorder sees a response's status.
+type statusRecorder struct {
+	http.ResponseWriter
+	status  int
+	written bool
+}
+
+// WriteHeader notes the status. Informational ones come before it.
+func (r *statusRecorder) WriteHeader(status int) {
+	if !r.written && status >= 200 {
+		r.status, r.written = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write begins a response of 200, unless it has begun.
+func (r *statusRecorder) Write(bytes []byte) (int, error) {
+	r.written = true
+	return r.ResponseWriter.Write(bytes)
+}
+
+// Unwrap lets [http.ResponseController] find what the server's writer can do.
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
