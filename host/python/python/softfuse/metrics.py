@@ -61,7 +61,8 @@ class PrometheusMetrics:
         from prometheus_client.openmetrics.parser import text_string_to_metric_families
         from prometheus_client.samples import Sample
 
-        for family in text_string_to_metric_families(self._registry.metrics_text()):
+        families = text_string_to_metric_families(self._registry.metrics_text())  # type: ignore[no-untyped-call]
+        for family in families:
             if family.name not in _NAMES:
                 continue
             name, help_text = _NAMES[family.name]
