@@ -6,7 +6,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{Breaker, Outcome, Permit as HostPermit, Rejected, Score, Time};
 
 use crate::current::{self, by_context};
-use crate::hooks::{Caller, Source, refusal};
+use crate::hooks::{Caller, Ended, Source, refusal};
 use crate::permit::Permit;
 use crate::python::{bridge, unlocked};
 
@@ -69,9 +69,10 @@ impl Guarded {
         let token = variable.call_method1("set", (&permit,))?;
         let result = self.function.bind(py).call(args, kwargs);
         variable.call_method1("reset", (token,))?;
-        let tripped = permit.get().end(py, result.as_ref())?;
+        let replaced = permit.get().end(py, result.as_ref(), None)?;
         match result {
-            Err(error) if tripped => caller.instead(args, kwargs, || error),
+            Err(error) if replaced => caller.instead(args, kwargs, || error),
+            Ok(answer) if replaced => Ok(caller.instead_of(answer, args, kwargs)),
             result => result,
         }
     }
@@ -92,9 +93,10 @@ fn finish<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let tripped = caller.end(args.py(), permit, result.as_ref(), said, ended)?.tripped();
+    let Ended { settled, is_bad } = caller.end(args.py(), permit, result.as_ref(), said, ended, None)?;
     match result {
-        Err(error) if tripped => caller.instead(args, kwargs, || error),
+        Err(error) if settled.tripped() => caller.instead(args, kwargs, || error),
+        Ok(answer) if is_bad => Ok(caller.instead_of(answer, args, kwargs)),
         result => result,
     }
 }

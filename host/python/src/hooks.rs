@@ -6,11 +6,12 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{Breaker, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time};
+use softfuse::{Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time};
 
 use crate::current::Said;
 use crate::permit::Permit;
 use crate::python::{bridge, error, problem, unlocked};
+use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
 
 thread_local! {
@@ -45,10 +46,43 @@ pub(crate) struct Caller {
     score_fn: Option<Py<PyAny>>,
     classify: Option<Py<PyAny>>,
     fallback: Fallback,
+    scored_by: Option<ScoredBy>,
+    /// An answer with a score under this is replaced by the fallback's.
+    replace_below: Option<Score>,
     /// A success needs nobody to look at it.
     pub(crate) is_plain: bool,
     /// The breaker may be locked by somebody who waits for the GIL.
     pub(crate) is_locked: bool,
+}
+
+/// What has come of a call.
+pub(crate) struct Ended<'b> {
+    pub(crate) settled: Settled<'b>,
+    /// The answer is there, and its score is under [`Caller::replace_below`].
+    pub(crate) is_bad: bool,
+}
+
+/// A scorer, and how answers are shown to it.
+struct ScoredBy {
+    scorer: Py<Scorer>,
+    /// `(answer) -> Exchange | str | bytes | ... | None`; none: as the answer is.
+    exchange: Option<Py<PyAny>>,
+    /// Each answer waits for its score.
+    before_answer: bool,
+}
+
+impl ScoredBy {
+    /// What the scorer is shown of an answer; nothing where that can't be said.
+    fn exchange(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Option<Exchange> {
+        let made = || -> PyResult<Option<Exchange>> {
+            let shown = bridge(py)?.exchange.bind(py).call1((self.exchange.as_ref(), value))?;
+            if shown.is_none() { Ok(None) } else { exchange_of(&shown).map(Some) }
+        };
+        made().unwrap_or_else(|raised| {
+            problem(py, "making an exchange of an answer", raised);
+            None
+        })
+    }
 }
 
 /// Whether a breaker has conditions written in Python.
@@ -84,7 +118,7 @@ impl Caller {
         }
     }
 
-    /// Settles a call that has ended.
+    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
     pub(crate) fn end<'b>(
         &self,
         py: Python<'_>,
@@ -92,8 +126,10 @@ impl Caller {
         result: Result<&Bound<'_, PyAny>, &PyErr>,
         said: Said,
         ended: Time,
-    ) -> PyResult<Settled<'b>> {
+        scored: Option<Option<Score>>,
+    ) -> PyResult<Ended<'b>> {
         let mut outcome = self.outcome(py, result)?;
+        let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {
             // What was reported wins over a score that is made of the answer.
             let own = Score::new(said.score).ok().or_else(|| permit.reported());
@@ -101,16 +137,67 @@ impl Caller {
                 outcome.signal = Signal::Score(score);
             } else if let (Ok(value), OutcomeKind::Success, Signal::None) = (result, outcome.kind, outcome.signal) {
                 outcome.signal = self.score(py, value).map_or(Signal::None, Signal::Score);
+                if outcome.signal == Signal::None && permit.is_guarded() {
+                    match scored {
+                        Some(scored) => outcome.signal = scored.map_or(Signal::None, Signal::Score),
+                        None => beside = self.show_scorer(py, permit.breaker(), value, &mut outcome),
+                    }
+                }
             }
         }
+        let score = if let Signal::Score(score) = outcome.signal { Some(score) } else { None };
         if let Some(reporter) = &said.reporter {
             reporter.get().comes_true(permit.reporter());
-        } else if outcome.signal == Signal::Pending {
+        } else if outcome.signal == Signal::Pending && beside.is_none() {
             // Reporters owe the score then: where nobody has one it is missing at once.
             let _ = permit.reporter();
         }
         let raised = if self.is_locked { result.err().map(|error| error.value(py).clone().unbind()) } else { None };
-        Ok(settle(py, self.is_locked, raised, permit, outcome, ended))
+        let settled = settle(py, self.is_locked, raised, permit, outcome, ended);
+        if let (Some(exchange), Some(scored_by)) = (beside, &self.scored_by) {
+            let (scoring, late) = (scored_by.scorer.get().scoring(py)?, settled.late.clone());
+            unlocked(py, self.is_locked, || scoring.submit(late, exchange));
+        }
+        let is_bad = result.is_ok() && score.zip(self.replace_below).is_some_and(|(score, limit)| score < limit);
+        Ok(Ended { settled, is_bad })
+    }
+
+    /// Has a scorer look at an answer: now, whose score then goes into the outcome, or beside the call, by what is handed back.
+    fn show_scorer(
+        &self,
+        py: Python<'_>,
+        breaker: &Breaker,
+        value: &Bound<'_, PyAny>,
+        outcome: &mut Outcome,
+    ) -> Option<Exchange> {
+        let scored_by = self.scored_by.as_ref()?;
+        if !(breaker.policy().info().uses_scores || self.replace_below.is_some()) {
+            return None;
+        }
+        let exchange = scored_by.exchange(py, value)?;
+        if scored_by.before_answer {
+            outcome.signal = scored_by.scorer.get().score_now(py, &exchange).map_or(Signal::None, Signal::Score);
+            return None;
+        }
+        outcome.signal = Signal::Pending;
+        Some(exchange)
+    }
+
+    /// What is given in the place of an answer that is bad; the answer itself where there is no fallback, or it fails.
+    pub(crate) fn instead_of<'py>(
+        &self,
+        answer: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Bound<'py, PyAny> {
+        match &self.fallback {
+            Fallback::Raise => answer,
+            Fallback::Value(value) => value.bind(args.py()).clone(),
+            Fallback::Callable(call) => call.bind(args.py()).call(args, kwargs).unwrap_or_else(|raised| {
+                problem(args.py(), "the fallback of a bad answer", raised);
+                answer
+            }),
+        }
     }
 
     /// What a call's end counts as.
@@ -129,7 +216,7 @@ impl Caller {
         let Err(raised) = result else { return Ok(Outcome::success()) };
         let classified = bridge.classify_error.bind(py).call1((raised.value(py),))?;
         let (kind, retry_after): (String, Option<u64>) = classified.extract()?;
-        let mut outcome = Outcome::new(kind_of(py, &kind)?);
+        let mut outcome = Outcome::new(kind_of(&kind)?);
         outcome.retry_after = retry_after.map(span_of);
         Ok(outcome)
     }
@@ -189,7 +276,7 @@ pub(crate) fn outcome_of(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
         bool,
         Option<u64>,
     ) = said.extract()?;
-    let mut outcome = Outcome::new(kind_of(said.py(), &kind)?);
+    let mut outcome = Outcome::new(kind_of(&kind)?);
     outcome.latency = latency.map(span_of);
     outcome.retry_after = retry_after.map(span_of);
     outcome.signal = match score {
@@ -202,14 +289,18 @@ pub(crate) fn outcome_of(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
 
 #[pymethods]
 impl Caller {
-    /// Of a breaker (`Core`), or of a family with a function that makes keys. `fallback` is a pair: whether there is one, and it.
+    /// Of a breaker (`Core`), or of a family with a function that makes keys. `fallback` is a pair: whether there is one, and it;
+    /// `scored_by` a scorer, what it is shown, and whether answers wait for it.
     #[new]
+    #[allow(clippy::too_many_arguments, reason = "all that a guarded call needs, said once for each decorated function")]
     fn new(
         source: &Bound<'_, PyAny>,
         key: Option<Py<PyAny>>,
         score_fn: Option<Py<PyAny>>,
         classify: Option<Py<PyAny>>,
         fallback: (bool, Py<PyAny>),
+        scored_by: Option<(Py<Scorer>, Option<Py<PyAny>>, bool)>,
+        replace_below: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let py = source.py();
         let (source, is_locked) = match key {
@@ -229,8 +320,15 @@ impl Caller {
             (true, true) => Fallback::Callable(fallback),
             (true, false) => Fallback::Value(fallback),
         };
-        let is_plain = score_fn.is_none() && classify.is_none() && !is_locked;
-        Ok(Self { source, score_fn, classify, fallback, is_plain, is_locked })
+        let replace_below = replace_below.map(|limit| crate::current::score_of(&limit)).transpose()?;
+        let scored_by =
+            scored_by.map(|(scorer, exchange, before_answer)| ScoredBy { scorer, exchange, before_answer });
+        let is_plain = score_fn.is_none()
+            && classify.is_none()
+            && scored_by.is_none()
+            && replace_below.is_none()
+            && !is_locked;
+        Ok(Self { source, score_fn, classify, fallback, scored_by, replace_below, is_plain, is_locked })
     }
 
     /// Asks for the right to one call with these arguments: a permit, or the exception that refuses it, which isn't raised.
@@ -252,6 +350,29 @@ impl Caller {
         }
     }
 
+    /// Whether answers wait for their scorer.
+    #[getter]
+    fn scores_before_answer(&self) -> bool {
+        self.scored_by.as_ref().is_some_and(|scored_by| scored_by.before_answer)
+    }
+
+    /// Asks the scorer of an answer, and waits for it: the score, or `None`.
+    fn score_now(&self, answer: &Bound<'_, PyAny>) -> Option<f64> {
+        let (py, scored_by) = (answer.py(), self.scored_by.as_ref()?);
+        let exchange = scored_by.exchange(py, answer)?;
+        scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
+    }
+
+    /// What is given in the place of an answer that is bad.
+    fn replace<'py>(
+        &self,
+        answer: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> Bound<'py, PyAny> {
+        self.instead_of(answer, args, Some(kwargs))
+    }
+
     /// The fallback's answer; raises `otherwise` where there is no fallback.
     fn fall_back<'py>(
         &self,
@@ -268,6 +389,9 @@ impl Caller {
         }
         if let Fallback::Value(held) | Fallback::Callable(held) = &self.fallback {
             visit.call(held)?;
+        }
+        if let Some(ScoredBy { exchange, .. }) = &self.scored_by {
+            visit.call(exchange)?;
         }
         visit.call(&self.score_fn)?;
         visit.call(&self.classify)

@@ -8,6 +8,7 @@
 //! thread that gives it up for 100 ns may not get it back for 5 ms.
 
 mod breaker;
+mod bulkhead;
 mod condition;
 mod current;
 mod guarded;
@@ -15,6 +16,7 @@ mod hooks;
 mod permit;
 mod python;
 mod registry;
+mod scorer;
 mod values;
 
 use pyo3::prelude::*;
@@ -23,6 +25,9 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::Core>()?;
+    module.add_class::<bulkhead::Bulkhead>()?;
+    module.add_class::<bulkhead::Entering>()?;
+    module.add_class::<bulkhead::Place>()?;
     module.add_class::<guarded::Guarded>()?;
     module.add_class::<hooks::Caller>()?;
     module.add_class::<permit::Permit>()?;
@@ -32,6 +37,8 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<registry::Family>()?;
     module.add_class::<registry::Policy>()?;
     module.add_class::<registry::Registry>()?;
+    module.add_class::<scorer::Scorer>()?;
+    module.add_function(wrap_pyfunction!(registry::presets, module)?)?;
     module.add_function(wrap_pyfunction!(current::report_quality, module)?)?;
     module.add_function(wrap_pyfunction!(current::call_reporter, module)?)?;
     module.add_function(wrap_pyfunction!(current::use_contexts, module)?)?;

@@ -1,13 +1,13 @@
 //! A permit, a late score's place and a reporter, as Python holds them: values that any thread may use, and that may be dropped at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{Breaker, Effect, LateScores, Permit as HostPermit, Rejected, Reported, Score, StateChange, Time};
 
 use crate::current::{Said, began, score_of};
-use crate::hooks::{Caller, is_locked, outcome_of, settle};
+use crate::hooks::{Caller, Ended, is_locked, outcome_of, settle};
 use crate::python::{bridge, error, unlocked};
 use crate::values::{effect_name, state_change, time_of};
 
@@ -22,8 +22,13 @@ pub(crate) struct Permit {
     caller: Option<Py<Caller>>,
     thread: u64,
     serial: AtomicU64,
+    /// When the call ended, where that was before its scoring.
+    ended: AtomicI64,
     is_locked: bool,
 }
+
+/// [`Permit::ended`]: it hasn't, or it has just now.
+const NOT_ENDED: i64 = i64::MIN;
 
 enum Phase {
     UnderWay(HostPermit<'static>),
@@ -45,7 +50,8 @@ impl Permit {
         let permit = unlocked(py, is_locked, || breaker.permit_at(now).map(HostPermit::into_owned))?;
         let (thread, serial) = began();
         let phase = std::sync::Mutex::new(Phase::UnderWay(permit));
-        Ok(Self { phase, breaker: breaker.clone(), caller, thread, serial: AtomicU64::new(serial), is_locked })
+        let (serial, ended) = (AtomicU64::new(serial), AtomicI64::new(NOT_ENDED));
+        Ok(Self { phase, breaker: breaker.clone(), caller, thread, serial, ended, is_locked })
     }
 
     fn phase(&self) -> Guard<'_, Phase> {
@@ -87,15 +93,24 @@ impl Permit {
         }
     }
 
-    /// Ends a guarded call by what it came to: whether that opened the circuit.
-    pub(crate) fn end(&self, py: Python<'_>, result: Result<&Bound<'_, PyAny>, &PyErr>) -> PyResult<bool> {
-        let ended = self.breaker.now();
+    /// Ends a guarded call by what it came to: whether the fallback is to take its place.
+    pub(crate) fn end(
+        &self,
+        py: Python<'_>,
+        result: Result<&Bound<'_, PyAny>, &PyErr>,
+        scored: Option<Option<Score>>,
+    ) -> PyResult<bool> {
+        let ended = match self.ended.load(Ordering::Relaxed) {
+            NOT_ENDED => self.breaker.now(),
+            nanos => Time::from_nanos(nanos),
+        };
         let permit = self.take(py)?;
         let Some(caller) = &self.caller else { return Ok(false) };
-        let settled = caller.get().end(py, permit, result, Said { score: f64::NAN, reporter: None }, ended)?;
-        let tripped = settled.tripped();
+        let said = Said { score: f64::NAN, reporter: None };
+        let Ended { settled, is_bad } = caller.get().end(py, permit, result, said, ended, scored)?;
+        let replaced = if result.is_ok() { is_bad } else { settled.tripped() };
         *self.phase() = Phase::Ended(settled.late);
-        Ok(tripped)
+        Ok(replaced)
     }
 }
 
@@ -110,11 +125,12 @@ impl Drop for Permit {
 
 /// Drops what may record something by that.
 fn drop_unlocked<T: Send>(locked: bool, dropped: T) {
-    if locked && Python::try_attach(|py| py.detach(|| ())).is_some() {
-        Python::attach(|py| py.detach(|| drop(dropped)));
-    } else {
-        drop(dropped);
+    let mut dropped = Some(dropped);
+    if locked {
+        Python::try_attach(|py| py.detach(|| drop(dropped.take())));
     }
+    // While Python ends nobody waits for it.
+    drop(dropped);
 }
 
 #[pymethods]
@@ -156,15 +172,28 @@ impl Permit {
         bridge(py)?.settled.bind(py).call1((effect_name(settled.effect), change, latency, late))
     }
 
-    /// Ends a guarded call with its answer: whether that opened the circuit.
-    fn succeed(&self, answer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.end(answer.py(), Ok(answer))
+    /// Ends a guarded call with its answer: whether the fallback is to take the answer's place. `scored`: the scorer was asked
+    /// already, and said `score`.
+    #[pyo3(signature = (answer, *, scored = false, score = None))]
+    fn succeed(&self, answer: &Bound<'_, PyAny>, scored: bool, score: Option<f64>) -> PyResult<bool> {
+        let scored = scored.then(|| score.and_then(|score| Score::new(score).ok()));
+        self.end(answer.py(), Ok(answer), scored)
     }
 
-    /// Ends a guarded call with what it raised: whether that opened the circuit.
+    /// Ends a guarded call with what it raised: whether the fallback is to take its place.
     fn fail(&self, raised: Bound<'_, PyAny>) -> PyResult<bool> {
         let py = raised.py();
-        self.end(py, Err(&PyErr::from_value(raised)))
+        self.end(py, Err(&PyErr::from_value(raised)), None)
+    }
+
+    /// The call has ended, and only its scoring is under way: that time isn't the call's.
+    fn mark_end(&self) {
+        self.ended.store(self.breaker.now().as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Whether a score was reported.
+    fn has_score(&self) -> bool {
+        matches!(&*self.phase(), Phase::UnderWay(permit) if permit.reported().is_some())
     }
 
     /// The call goes on in this thread from here: a generator that is entered again.

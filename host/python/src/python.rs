@@ -23,6 +23,8 @@ pub(crate) struct Bridge {
     pub(crate) status: Py<PyAny>,
     /// `(effect, change, latency_ns, late) -> Settled`
     pub(crate) settled: Py<PyAny>,
+    /// `(exchange function | None, answer) -> the exchange's parts | None`
+    pub(crate) exchange: Py<PyAny>,
     /// `(class name, *arguments) -> BaseException`
     pub(crate) error: Py<PyAny>,
     /// The context variable that holds the permit of the call under way.
@@ -46,6 +48,7 @@ pub(crate) fn bridge(py: Python<'_>) -> PyResult<&Bridge> {
             state_change: get("state_change")?,
             status: get("status")?,
             settled: get("settled")?,
+            exchange: get("exchange_parts")?,
             error: get("error")?,
             call: get("CALL")?,
         })

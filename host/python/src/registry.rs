@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
 use softfuse::{
-    CacheDir, Event, FailureMode, Keyed, KeyedSettings, LoadError, ManualClock, PolicyError, RegistryError, Time,
+    CacheDir, Engine, Event, FailureMode, Keyed, KeyedSettings, LoadError, ManualClock, PolicyError, ProviderPreset,
+    RegistryError, Time,
 };
 
 use crate::breaker::Core;
@@ -72,7 +74,19 @@ pub(crate) struct Registry {
     registry: softfuse::Registry,
 }
 
-fn not_loaded(py: Python<'_>, failed: &LoadError) -> PyErr {
+/// What all components of this process run on, but for those of registries with a cache of their own.
+pub(crate) fn engine(py: Python<'_>) -> PyResult<&'static Engine> {
+    static ENGINE: PyOnceLock<Engine> = PyOnceLock::new();
+    ENGINE.get_or_try_init(py, || Engine::new(CacheDir::Default).map_err(|failed| not_loaded(py, &failed)))
+}
+
+/// The presets of providers: names and policies.
+#[pyfunction]
+pub(crate) fn presets() -> Vec<(&'static str, &'static str)> {
+    ProviderPreset::ALL.iter().map(|preset| (preset.name, preset.policy)).collect()
+}
+
+pub(crate) fn not_loaded(py: Python<'_>, failed: &LoadError) -> PyErr {
     error(py, "LoadError", (failed.to_string(),))
 }
 
@@ -100,6 +114,9 @@ impl Registry {
     #[new]
     fn new(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut builder = softfuse::Registry::builder();
+        if !settings.contains("cache_dir")? {
+            builder = builder.engine(engine(py)?);
+        }
         for (name, value) in settings {
             let name: String = name.extract()?;
             builder = match name.as_str() {

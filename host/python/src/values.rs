@@ -12,11 +12,10 @@ use softfuse::{
 use crate::python::bridge;
 
 /// An outcome's kind by its name.
-pub(crate) fn kind_of(py: Python<'_>, name: &str) -> PyResult<OutcomeKind> {
-    let _ = py;
+pub(crate) fn kind_of(name: &str) -> PyResult<OutcomeKind> {
     OutcomeKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
         let names = OutcomeKind::ALL.map(OutcomeKind::as_str).join(", ");
-        PyValueError::new_err(format!("there is no outcome {name:?}; there are {names}"))
+        PyValueError::new_err(format!("there is no outcome '{name}'; there are {names}"))
     })
 }
 
