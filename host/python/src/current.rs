@@ -84,9 +84,11 @@ pub(crate) fn leave(outer: Outer) -> Said {
     TOP.with(|top| {
         top.serial.set(outer.serial);
         let score = top.score.replace(outer.score);
-        let reporter =
-            if top.has_reporter.replace(outer.has_reporter) { REPORTERS.with_borrow_mut(Vec::pop) } else { None };
-        Said { score, reporter }
+        if top.has_reporter.replace(outer.has_reporter) {
+            // What was said before the reporter was asked for went along with it.
+            return Said { score: f64::NAN, reporter: REPORTERS.with_borrow_mut(Vec::pop) };
+        }
+        Said { score, reporter: None }
     })
 }
 

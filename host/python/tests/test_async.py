@@ -212,12 +212,12 @@ def test_asynchronous_generators(registry: Registry) -> None:
             break
         await left.aclose()
         assert report_quality(0.1) is False
+        assert values(registry, "stream") == [0.5]
         stream.breaker.force_open()
         assert [piece async for piece in stream(3)] == [-1]
 
     asyncio.run(main())
     assert registry.get("stream").status().totals[:4] == (3, 1, 1, 1)
-    assert values(registry, "stream") == [0.5]
 
 
 def test_asynchronous_blocks(registry: Registry) -> None:
@@ -228,13 +228,13 @@ def test_asynchronous_blocks(registry: Registry) -> None:
             await asyncio.sleep(0)
             report_quality(0.5)
             call.report_quality(0.25)
+        assert values(registry, "block") == [0.25]
         breaker.force_open()
         with pytest.raises(CircuitBreakerOpen):
             async with breaker.guard():
                 raise AssertionError("the block was entered")
 
     asyncio.run(main())
-    assert values(registry, "block") == [0.25]
 
 
 def test_greenlets_keep_their_scores_apart() -> None:

@@ -14,6 +14,7 @@ The logic is one WebAssembly component, the same for every host in every languag
 from __future__ import annotations
 
 from ._breaker import BreakerName, CircuitBreaker, Permit
+from ._bulkhead import Bulkhead, BulkheadCounts
 from ._conditions import (
     all_of,
     any_of,
@@ -43,8 +44,10 @@ from ._errors import (
     SoftfuseError,
 )
 from ._policy import Adaptive, Policy, policy_text
+from ._providers import Providers
 from ._record import CallRecord, Condition
 from ._registry import METRICS_CONTENT_TYPE, Health, Keyed, ManualClock, Registry, default_registry
+from ._scorer import Exchange, Score, Scorer
 from ._softfuse import LateScores, Reporter, __version__, call_reporter, report_quality
 from ._states import State
 from ._types import (
@@ -65,6 +68,8 @@ __all__ = [
     "METRICS_CONTENT_TYPE",
     "Adaptive",
     "BreakerName",
+    "Bulkhead",
+    "BulkheadCounts",
     "BulkheadError",
     "BulkheadFull",
     "BulkheadTimeout",
@@ -76,6 +81,7 @@ __all__ = [
     "CircuitStatus",
     "ComponentFailed",
     "Condition",
+    "Exchange",
     "Failure",
     "Health",
     "InvalidScore",
@@ -91,10 +97,13 @@ __all__ = [
     "PolicyDiffers",
     "PolicyError",
     "PolicyProblem",
+    "Providers",
     "Reading",
     "Registry",
     "RegistryError",
     "Reporter",
+    "Score",
+    "Scorer",
     "ScorerError",
     "Settled",
     "SoftfuseError",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from . import _errors
 from ._classify import classify_error as _classify_error
 from ._record import CallRecord
+from ._scorer import exchange_parts
 from ._spans import optional_nanos
 from ._states import State
 from ._types import (
@@ -83,7 +84,7 @@ def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
 
 
 def classified(
-    hook: Callable[[Any, Optional[BaseException]], Any], result: Any, raised: Optional[BaseException]
+    hook: Callable[[Any, Optional[Exception]], Any], result: Any, raised: Optional[BaseException]
 ) -> Optional[RawOutcome]:
     """What the user's own hook says; ``None`` for the default, and where it raises."""
     if raised is not None and not isinstance(raised, Exception):
@@ -142,6 +143,9 @@ def status(**fields: Any) -> CircuitStatus:
         conditions=tuple(Reading(*reading) for reading in fields.pop("conditions")),
         **fields,
     )
+
+
+__all__ = ["CALL", "LOG", "exchange_parts"]
 
 
 def settled(effect: str, change: Optional[StateChange], latency_ns: int, late: LateScores) -> Settled:

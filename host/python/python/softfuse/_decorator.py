@@ -12,6 +12,7 @@ from ._conditions import ScoreFn, score_fn_of
 from ._policy import Adaptive, Policy, PolicySpan
 from ._record import Condition
 from ._registry import AnyPolicy, Keyed, Registry, default_registry
+from ._scorer import Scorer
 from ._softfuse import Caller, GuardedFunction, use_contexts
 from ._wrap import wrap_async_generator, wrap_coroutine, wrap_generator
 
@@ -38,6 +39,10 @@ def circuit_breaker(
     registry: Optional[Registry] = None,
     key: Optional[Callable[..., Any]] = None,
     score_fn: Optional[ScoreFn] = None,
+    scorer: Optional[Scorer] = None,
+    exchange: Optional[Callable[[Any], Any]] = None,
+    score_before_answer: bool = False,
+    replace_below: Optional[float] = None,
     classify: Optional[Classify] = None,
     half_open_max_calls: Optional[int] = None,
     probe_timeout: Optional[PolicySpan] = None,
@@ -60,6 +65,9 @@ def circuit_breaker(
     ``on_state_change(name, old, new)``: called with every change of state; ``name.change`` has the reason.
     ``key``: makes a key of the call's arguments, a tenant perhaps; each key has a breaker of its own.
     ``score_fn(answer)``: the answer's score, where the call reports none. ``classify(answer, error)``: what a call's end counts as.
+    ``scorer``: a component that scores answers, beside the call; ``exchange(answer)`` shows it what it needs to see, or nothing (``None``).
+    ``score_before_answer``: each answer waits for its score. ``replace_below``: an answer whose score is under this, where it is there by then, is replaced by
+    the fallback's.
 
     The function has its breaker in the attribute ``breaker``, and is itself in ``__wrapped__``.
     """
@@ -75,6 +83,8 @@ def circuit_breaker(
         "adaptive": adaptive,
     }
     given = _policy(trip_on, policy, settings)
+    if scorer is None and (exchange is not None or score_before_answer):
+        raise TypeError("exchange= and score_before_answer= belong to scorer=, which isn't given")
     if score_fn is None and trip_on is not None:
         score_fn = score_fn_of(trip_on)
 
@@ -91,7 +101,8 @@ def circuit_breaker(
         if on_state_change is not None:
             breaker.on_state_change(on_state_change)
         held = breaker._family if isinstance(breaker, Keyed) else breaker._core
-        caller = Caller(held, key, score_fn, classify, (_is_fallback(fallback), fallback))
+        scored_by = None if scorer is None else (scorer._core, exchange, score_before_answer)
+        caller = Caller(held, key, score_fn, classify, (_is_fallback(fallback), fallback), scored_by, replace_below)
         return cast(F, _wrap(function, caller, breaker))
 
     return decorate

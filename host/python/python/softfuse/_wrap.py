@@ -5,10 +5,11 @@ The permit is asked for when the body begins, so nothing is held by a coroutine 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any, AsyncGenerator, Awaitable, Callable, Generator
 
-from ._bridge import CALL
+from ._bridge import CALL, problem
 from ._softfuse import Caller, Permit
 
 
@@ -28,10 +29,32 @@ def wrap_coroutine(function: Callable[..., Awaitable[Any]], caller: Caller) -> C
                 return await _awaited(caller.fall_back(args, kwargs, raised))
             raise
         CALL.reset(token)
-        permit.succeed(answer)
-        return answer
+        if caller.scores_before_answer and not permit.has_score():
+            is_bad = await _scored(caller, permit, answer)
+        else:
+            is_bad = permit.succeed(answer)
+        if not is_bad:
+            return answer
+        instead = caller.replace(answer, args, kwargs)
+        try:
+            return await _awaited(instead) if instead is not answer else answer
+        except Exception as raised:
+            problem("the fallback of a bad answer", raised)
+            return answer
 
     return guarded
+
+
+async def _scored(caller: Caller, permit: Permit, answer: Any) -> bool:
+    """Has an answer scored on another thread, so that no task waits, and ends its call: whether it is bad."""
+    permit.mark_end()
+    try:
+        score = await asyncio.get_running_loop().run_in_executor(None, caller.score_now, answer)
+    except BaseException:
+        # The service has answered: whoever gives up waiting for the score doesn't undo that.
+        permit.succeed(answer, scored=True)
+        raise
+    return permit.succeed(answer, scored=True, score=score)
 
 
 async def _awaited(answer: Any) -> Any:
