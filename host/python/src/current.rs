@@ -1,6 +1,7 @@
 //! Which guarded call is under way, so that `report_quality` finds it.
 //!
-//! A call of an ordinary function keeps its place in a cell of its thread, which costs a few nanoseconds; a context variable would cost more than the whole breaker.
+//! A call of an ordinary function keeps its place in a cell of its thread, which costs a few nanoseconds; a context variable would
+//! cost more than the whole breaker.
 //! A coroutine, a generator or a `with` block may be left and entered again, so those keep theirs in a context variable. Where
 //! both are about, the one that began later on this thread is the inner one.
 //!
@@ -159,8 +160,8 @@ fn place(py: Python<'_>) -> PyResult<Option<Place<'_>>> {
     })
 }
 
-/// Says how good the answer of the guarded call under way is: finite, by convention from 0 (worthless) to 1 (good). The last report before the call ends counts, and it wins over
-/// a `score_fn` and a scorer. Returns whether there is a call; outside of one nothing happens.
+/// Says how good the answer of the guarded call under way is: finite, by convention from 0 (worthless) to 1 (good). The last
+/// report before the call ends counts, and it wins over a `score_fn` and a scorer. Returns whether there is a call; outside of one nothing happens.
 ///
 /// It raises `TypeError` for what is no number, and `InvalidScore` (a `ValueError`) for NaN, the infinities and numbers over 10^6.
 #[pyfunction]

@@ -6,7 +6,9 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time};
+use softfuse::{
+    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
+};
 
 use crate::current::Said;
 use crate::permit::Permit;
@@ -292,7 +294,10 @@ impl Caller {
     /// Of a breaker (`Core`), or of a family with a function that makes keys. `fallback` is a pair: whether there is one, and it;
     /// `scored_by` a scorer, what it is shown, and whether answers wait for it.
     #[new]
-    #[allow(clippy::too_many_arguments, reason = "all that a guarded call needs, said once for each decorated function")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "all that a guarded call needs, said once for each decorated function"
+    )]
     fn new(
         source: &Bound<'_, PyAny>,
         key: Option<Py<PyAny>>,
@@ -321,13 +326,9 @@ impl Caller {
             (true, false) => Fallback::Value(fallback),
         };
         let replace_below = replace_below.map(|limit| crate::current::score_of(&limit)).transpose()?;
-        let scored_by =
-            scored_by.map(|(scorer, exchange, before_answer)| ScoredBy { scorer, exchange, before_answer });
-        let is_plain = score_fn.is_none()
-            && classify.is_none()
-            && scored_by.is_none()
-            && replace_below.is_none()
-            && !is_locked;
+        let scored_by = scored_by.map(|(scorer, exchange, before_answer)| ScoredBy { scorer, exchange, before_answer });
+        let is_plain =
+            score_fn.is_none() && classify.is_none() && scored_by.is_none() && replace_below.is_none() && !is_locked;
         Ok(Self { source, score_fn, classify, fallback, scored_by, replace_below, is_plain, is_locked })
     }
 

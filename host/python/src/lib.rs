@@ -3,8 +3,8 @@
 //! What decides is the breaker component, and what users see is the Python package beside this (`python/softfuse`). Whatever is on a
 //! guarded call's way is here, so that it costs little: [`guarded`] makes the call, [`current`] knows which call is under way.
 //!
-//! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks them, and they need the GIL. So whoever
-//! may wait for the lock of such a breaker lets the GIL go first ([`python::unlocked`]); everybody else keeps it, since a
+//! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks
+//! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first ([`python::unlocked`]); everybody else keeps it, since a
 //! thread that gives it up for 100 ns may not get it back for 5 ms.
 
 mod breaker;

@@ -64,11 +64,7 @@ fn settings_of(given: &Bound<'_, PyDict>) -> PyResult<(ScorerSettings, ScoringSe
     Ok((scorer, scoring))
 }
 
-fn made(
-    py: Python<'_>,
-    made: Result<softfuse::Scorer, ScorerError>,
-    settings: ScoringSettings,
-) -> PyResult<Scorer> {
+fn made(py: Python<'_>, made: Result<softfuse::Scorer, ScorerError>, settings: ScoringSettings) -> PyResult<Scorer> {
     let scorer = made.map_err(|failed| error(py, "ScorerError", (failed.to_string(),)))?;
     Ok(Scorer { scorer, scoring: PyOnceLock::new(), settings })
 }

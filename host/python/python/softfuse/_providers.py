@@ -73,8 +73,8 @@ class Providers:
     def call(
         self, function: Callable[..., T], /, *args: Any, among: Optional[Iterable[str]] = None, **kwargs: Any
     ) -> T:
-        """Calls ``function(provider, *args, **kwargs)`` for each provider in turn, till one answers. ``among`` names those to ask, in order; one that isn't in the
-        chain is called unguarded, with a warning. Raises ``NoProvider`` where none answers; its cause is the last error."""
+        """Calls ``function(provider, *args, **kwargs)`` for each provider in turn, till one answers. ``among`` names those to
+        ask, in order; one that isn't in the chain is called unguarded, with a warning. Raises ``NoProvider`` where none answers; its cause is the last error."""
         tried: list[tuple[str, BaseException]] = []
         for name in self._names(among):
             permit = self._admit(name)

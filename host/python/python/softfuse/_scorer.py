@@ -66,8 +66,8 @@ class Score(NamedTuple):
 
 
 class Scorer:
-    """A scorer, ready to be asked from any thread. It gets no file, no network and no environment; its time, its memory and what it hands over are bounded, so that one that loops,
-    traps or eats memory costs a score, never an answer."""
+    """A scorer, ready to be asked from any thread. It gets no file, no network and no environment; its time, its memory
+    and what it hands over are bounded, so that one that loops, traps or eats memory costs a score, never an answer."""
 
     def __init__(self, core: CoreScorer) -> None:
         self._core = core
@@ -91,8 +91,8 @@ class Scorer:
     ) -> Scorer:
         """One that comes with the package: ``text``, ``logprobs`` or ``embedding``, with its configuration in TOML.
 
-        ``deadline`` is in seconds, for one answer, ``start_deadline`` for its start; ``fresh``: each answer gets an instance of its own; ``instances_max``: answers that are
-        scored at once. The rest is for answers that are scored beside their calls: ``workers`` threads, ``queue_max`` answers
+        ``deadline`` is in seconds, for one answer, ``start_deadline`` for its start; ``fresh``: each answer gets an instance of
+        its own; ``instances_max``: answers that are scored at once. The rest is for answers that are scored beside their calls: ``workers`` threads, ``queue_max`` answers
         that wait for up to ``wait_max`` seconds, and what is kept of each.
         """
         settings = _settings(**{name: value for name, value in locals().items() if name not in ("cls", "name")})
