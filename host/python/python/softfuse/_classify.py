@@ -41,8 +41,8 @@ def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
     """The outcome's kind, and the span of a Retry-After in nanoseconds."""
     if isinstance(raised, _CANCELLED):
         return "cancelled", None
-    response = getattr(raised, "response", None)
-    retry_after = _retry_after_ns(getattr(response, "headers", None) or getattr(raised, "headers", None))
+    response = _get(raised, "response")
+    retry_after = _retry_after_ns(_get(response, "headers") or _get(raised, "headers"))
     status = _status(raised) or _status(response)
     if _is_content_policy(raised):
         return "content-policy", None
@@ -53,19 +53,27 @@ def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
     return "error", retry_after
 
 
+def _get(holder: Any, name: str) -> Any:
+    """An attribute; ``None`` where it isn't there, or raises whatever it likes."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:
+        return None
+
+
 def _status(holder: Any) -> Optional[int]:
     for name in ("status_code", "status", "code", "http_status"):
-        status = getattr(holder, name, None)
+        status = _get(holder, name)
         if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
             return int(status)
     return None
 
 
 def _is_content_policy(raised: BaseException) -> bool:
-    code = getattr(raised, "code", None)
+    code = _get(raised, "code")
     if isinstance(code, str) and code in _CONTENT_POLICY:
         return True
-    body = getattr(raised, "body", None)
+    body = _get(raised, "body")
     inner = body.get("error", body) if isinstance(body, dict) else None
     return isinstance(inner, dict) and inner.get("code") in _CONTENT_POLICY
 
@@ -84,7 +92,7 @@ def _retry_after_ns(headers: Any) -> Optional[int]:
 
 
 def _header(headers: Any, name: str) -> Optional[str]:
-    get = getattr(headers, "get", None)
+    get = _get(headers, "get")
     if get is None:
         return None
     # A plain dictionary tells upper case from lower case, a client's own headers don't.
