@@ -1,0 +1,5 @@
+"""ml-breaker's other path to ``PrometheusMetrics``."""
+
+from .metrics import PrometheusMetrics
+
+__all__ = ["PrometheusMetrics"]

@@ -1,0 +1,189 @@
+"""Wrappers of what may be left and entered again: coroutine functions and generators. Their calls live in a context variable.
+
+The permit is asked for when the body begins, so nothing is held by a coroutine or a generator that nobody starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any, AsyncGenerator, Awaitable, Callable, Generator
+
+from ._bridge import CALL, problem
+from ._softfuse import Caller, Permit
+
+
+def wrap_coroutine(function: Callable[..., Awaitable[Any]], caller: Caller) -> Callable[..., Any]:
+    """Guards a coroutine function. One that is cancelled counts as neutral: its caller went away."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        permit = caller.admit(args, kwargs)
+        if not isinstance(permit, Permit):
+            return await _awaited(caller.fall_back(args, kwargs, permit))
+        token = CALL.set(permit)
+        try:
+            answer = await function(*args, **kwargs)
+        except BaseException as raised:
+            CALL.reset(token)
+            if permit.fail(raised):
+                return await _awaited(caller.fall_back(args, kwargs, raised))
+            raise
+        CALL.reset(token)
+        if caller.scores_before_answer and not permit.has_score():
+            is_bad = await _scored(caller, permit, answer)
+        else:
+            is_bad = permit.succeed(answer)
+        if not is_bad:
+            return answer
+        instead = caller.replace(answer, args, kwargs)
+        try:
+            return await _awaited(instead) if instead is not answer else answer
+        except Exception as raised:
+            problem("the fallback of a bad answer", raised)
+            return answer
+
+    return guarded
+
+
+async def _scored(caller: Caller, permit: Permit, answer: Any) -> bool:
+    """Has an answer scored on another thread, so that no task waits, and ends its call: whether it is bad."""
+    permit.mark_end()
+    try:
+        score = await asyncio.get_running_loop().run_in_executor(None, caller.score_now, answer)
+    except BaseException:
+        # The service has answered: whoever gives up waiting for the score doesn't undo that.
+        permit.succeed(answer, scored=True)
+        raise
+    return permit.succeed(answer, scored=True, score=score)
+
+
+async def _awaited(answer: Any) -> Any:
+    """A fallback's answer: that of a coroutine, where it is one."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _pieces(answer: Any) -> Any:
+    """A fallback's answer in a generator's place: its pieces, or itself as the only one; nothing for ``None``."""
+    if answer is None:
+        return ()
+    return answer if hasattr(answer, "__iter__") and not isinstance(answer, (str, bytes, dict)) else (answer,)
+
+
+def wrap_generator(function: Callable[..., Generator[Any, Any, Any]], caller: Caller) -> Callable[..., Any]:
+    """Guards a generator: its call lasts from its first piece asked for to its end. One that is closed before counts as
+    neutral. The fallback takes its place where nothing has been given yet."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        permit = caller.admit(args, kwargs)
+        if not isinstance(permit, Permit):
+            return (yield from _pieces(caller.fall_back(args, kwargs, permit)))
+        has_given = False
+        try:
+            body = function(*args, **kwargs)
+            resume: Callable[[], Any] = lambda: next(body)
+            while True:
+                piece = _within(permit, resume)
+                has_given = True
+                try:
+                    sent = yield piece
+                except GeneratorExit:
+                    body.close()
+                    raise
+                except BaseException as thrown:
+                    resume = _thrower(body, thrown)
+                else:
+                    resume = _sender(body, sent)
+        except _Ended as ended:
+            permit.succeed(ended.value)
+            return ended.value
+        except BaseException as raised:
+            if permit.fail(raised) and not has_given:
+                return (yield from _pieces(caller.fall_back(args, kwargs, raised)))
+            raise
+
+    return guarded
+
+
+class _Ended(Exception):
+    """A generator's body has returned: ``StopIteration`` may not pass through a generator."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+def _within(permit: Permit, resume: Callable[[], Any]) -> Any:
+    """Runs a part of a generator's body as the call under way."""
+    permit.resume()
+    token = CALL.set(permit)
+    try:
+        return resume()
+    except StopIteration as stop:
+        raise _Ended(stop.value) from None
+    finally:
+        CALL.reset(token)
+
+
+def _sender(body: Generator[Any, Any, Any], sent: Any) -> Callable[[], Any]:
+    return lambda: body.send(sent)
+
+
+def _thrower(body: Generator[Any, Any, Any], thrown: BaseException) -> Callable[[], Any]:
+    return lambda: body.throw(thrown)
+
+
+def wrap_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], caller: Caller) -> Callable[..., Any]:
+    """Guards an asynchronous generator, as ``wrap_generator`` does."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        permit = caller.admit(args, kwargs)
+        if not isinstance(permit, Permit):
+            async for piece in _async_pieces(caller.fall_back(args, kwargs, permit)):
+                yield piece
+            return
+        has_given = False
+        body = function(*args, **kwargs)
+        try:
+            asked: Awaitable[Any] = body.__anext__()
+            while True:
+                piece = await _async_within(permit, asked)
+                has_given = True
+                try:
+                    sent = yield piece
+                except GeneratorExit:
+                    await body.aclose()
+                    raise
+                except BaseException as thrown:
+                    asked = body.athrow(thrown)
+                else:
+                    asked = body.asend(sent)
+        except StopAsyncIteration:
+            permit.succeed(None)
+            return
+        except BaseException as raised:
+            if not permit.fail(raised) or has_given:
+                raise
+            instead = caller.fall_back(args, kwargs, raised)
+        async for piece in _async_pieces(instead):
+            yield piece
+
+    return guarded
+
+
+async def _async_within(permit: Permit, asked: Awaitable[Any]) -> Any:
+    permit.resume()
+    token = CALL.set(permit)
+    try:
+        return await asked
+    finally:
+        CALL.reset(token)
+
+
+async def _async_pieces(answer: Any) -> AsyncGenerator[Any, None]:
+    answer = await _awaited(answer)
+    if hasattr(answer, "__aiter__"):
+        async for piece in answer:
+            yield piece
+        return
+    for piece in _pieces(answer):
+        yield piece

@@ -1,0 +1,400 @@
+//! What a guarded call needs besides its breaker: what its end counts as, who scores it, and what is given instead.
+
+use std::cell::RefCell;
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use softfuse::{
+    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
+};
+
+use crate::current::Said;
+use crate::permit::Permit;
+use crate::python::{bridge, error, problem, unlocked};
+use crate::scorer::{Scorer, exchange_of};
+use crate::values::{kind_of, span_of};
+
+thread_local! {
+    /// The exception of the call that is being settled on this thread, for conditions written in Python.
+    static ERROR: RefCell<Option<Py<PyBaseException>>> = const { RefCell::new(None) };
+}
+
+/// The exception of the call that is being settled on this thread.
+pub(crate) fn settling_error(py: Python<'_>) -> Option<Py<PyBaseException>> {
+    ERROR.with_borrow(|error| error.as_ref().map(|error| error.clone_ref(py)))
+}
+
+/// Whose breaker a call goes through.
+pub(crate) enum Source {
+    One(Breaker),
+    /// The breaker of a key, which a function makes of the call's arguments.
+    Keyed(Keyed, Py<PyAny>),
+}
+
+/// What is given where a call is refused, or fails and opens the circuit by that.
+enum Fallback {
+    /// Nothing: the error is raised.
+    Raise,
+    Value(Py<PyAny>),
+    Callable(Py<PyAny>),
+}
+
+/// A breaker's guard for calls of one kind, for wrappers that are written in Python.
+#[pyclass(frozen, module = "softfuse._softfuse")]
+pub(crate) struct Caller {
+    pub(crate) source: Source,
+    score_fn: Option<Py<PyAny>>,
+    classify: Option<Py<PyAny>>,
+    fallback: Fallback,
+    scored_by: Option<ScoredBy>,
+    /// An answer with a score under this is replaced by the fallback's.
+    replace_below: Option<Score>,
+    /// A success needs nobody to look at it.
+    pub(crate) is_plain: bool,
+    /// The breaker may be locked by somebody who waits for the GIL.
+    pub(crate) is_locked: bool,
+}
+
+/// What has come of a call.
+pub(crate) struct Ended<'b> {
+    pub(crate) settled: Settled<'b>,
+    /// The answer is there, and its score is under [`Caller::replace_below`].
+    pub(crate) is_bad: bool,
+}
+
+/// A scorer, and how answers are shown to it.
+struct ScoredBy {
+    scorer: Py<Scorer>,
+    /// `(answer) -> Exchange | str | bytes | ... | None`; none: as the answer is.
+    exchange: Option<Py<PyAny>>,
+    /// Each answer waits for its score.
+    before_answer: bool,
+}
+
+impl ScoredBy {
+    /// What the scorer is shown of an answer; nothing where that can't be said.
+    fn exchange(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Option<Exchange> {
+        let made = || -> PyResult<Option<Exchange>> {
+            let shown = bridge(py)?.exchange.bind(py).call1((self.exchange.as_ref(), value))?;
+            if shown.is_none() { Ok(None) } else { exchange_of(&shown).map(Some) }
+        };
+        made().unwrap_or_else(|raised| {
+            problem(py, "making an exchange of an answer", raised);
+            None
+        })
+    }
+}
+
+/// Whether a breaker has conditions written in Python.
+pub(crate) fn is_locked(breaker: &Breaker) -> bool {
+    !breaker.policy().info().host_conditions.is_empty()
+}
+
+impl Caller {
+    /// The breaker of this call; `None` where [`Source::One`] has it.
+    pub(crate) fn keyed(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Option<Breaker>> {
+        let Source::Keyed(family, key) = &self.source else { return Ok(None) };
+        let py = args.py();
+        let key: String = key.bind(py).call(args, kwargs)?.str()?.extract()?;
+        let found = unlocked(py, self.is_locked, || family.get(&key));
+        found.map(Some).map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
+    }
+
+    /// What is given in the place of an answer, or the error.
+    pub(crate) fn instead<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        otherwise: impl FnOnce() -> PyErr,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &self.fallback {
+            Fallback::Raise => Err(otherwise()),
+            Fallback::Value(value) => Ok(value.bind(args.py()).clone()),
+            Fallback::Callable(call) => call.bind(args.py()).call(args, kwargs),
+        }
+    }
+
+    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
+    pub(crate) fn end<'b>(
+        &self,
+        py: Python<'_>,
+        mut permit: HostPermit<'b>,
+        result: Result<&Bound<'_, PyAny>, &PyErr>,
+        said: Said,
+        ended: Time,
+        scored: Option<Option<Score>>,
+    ) -> PyResult<Ended<'b>> {
+        let mut outcome = self.outcome(py, result)?;
+        let mut beside = None;
+        if !matches!(outcome.signal, Signal::Score(_)) {
+            // What was reported wins over a score that is made of the answer.
+            let own = Score::new(said.score).ok().or_else(|| permit.reported());
+            if let Some(score) = own.or_else(|| said.reporter.as_ref().and_then(|reporter| reporter.get().so_far())) {
+                outcome.signal = Signal::Score(score);
+            } else if let (Ok(value), OutcomeKind::Success, Signal::None) = (result, outcome.kind, outcome.signal) {
+                outcome.signal = self.score(py, value).map_or(Signal::None, Signal::Score);
+                if outcome.signal == Signal::None && permit.is_guarded() {
+                    match scored {
+                        Some(scored) => outcome.signal = scored.map_or(Signal::None, Signal::Score),
+                        None => beside = self.show_scorer(py, permit.breaker(), value, &mut outcome),
+                    }
+                }
+            }
+        }
+        let score = if let Signal::Score(score) = outcome.signal { Some(score) } else { None };
+        if let Some(reporter) = &said.reporter {
+            reporter.get().comes_true(permit.reporter());
+        } else if outcome.signal == Signal::Pending && beside.is_none() {
+            // Reporters owe the score then: where nobody has one it is missing at once.
+            let _ = permit.reporter();
+        }
+        let raised = if self.is_locked { result.err().map(|error| error.value(py).clone().unbind()) } else { None };
+        let settled = settle(py, self.is_locked, raised, permit, outcome, ended);
+        if let (Some(exchange), Some(scored_by)) = (beside, &self.scored_by) {
+            let (scoring, late) = (scored_by.scorer.get().scoring(py)?, settled.late.clone());
+            unlocked(py, self.is_locked, || scoring.submit(late, exchange));
+        }
+        let is_bad = result.is_ok() && score.zip(self.replace_below).is_some_and(|(score, limit)| score < limit);
+        Ok(Ended { settled, is_bad })
+    }
+
+    /// Has a scorer look at an answer: now, whose score then goes into the outcome, or beside the call, by what is handed back.
+    fn show_scorer(
+        &self,
+        py: Python<'_>,
+        breaker: &Breaker,
+        value: &Bound<'_, PyAny>,
+        outcome: &mut Outcome,
+    ) -> Option<Exchange> {
+        let scored_by = self.scored_by.as_ref()?;
+        if !(breaker.policy().info().uses_scores || self.replace_below.is_some()) {
+            return None;
+        }
+        let exchange = scored_by.exchange(py, value)?;
+        if scored_by.before_answer {
+            outcome.signal = scored_by.scorer.get().score_now(py, &exchange).map_or(Signal::None, Signal::Score);
+            return None;
+        }
+        outcome.signal = Signal::Pending;
+        Some(exchange)
+    }
+
+    /// What is given in the place of an answer that is bad; the answer itself where there is no fallback, or it fails.
+    pub(crate) fn instead_of<'py>(
+        &self,
+        answer: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Bound<'py, PyAny> {
+        match &self.fallback {
+            Fallback::Raise => answer,
+            Fallback::Value(value) => value.bind(args.py()).clone(),
+            Fallback::Callable(call) => call.bind(args.py()).call(args, kwargs).unwrap_or_else(|raised| {
+                problem(args.py(), "the fallback of a bad answer", raised);
+                answer
+            }),
+        }
+    }
+
+    /// What a call's end counts as.
+    fn outcome(&self, py: Python<'_>, result: Result<&Bound<'_, PyAny>, &PyErr>) -> PyResult<Outcome> {
+        let bridge = bridge(py)?;
+        if let Some(classify) = &self.classify {
+            let shown = match result {
+                Ok(value) => (classify, Some(value), None),
+                Err(error) => (classify, None, Some(error.value(py))),
+            };
+            let classified = bridge.classified.bind(py).call1(shown)?;
+            if !classified.is_none() {
+                return outcome_of(&classified);
+            }
+        }
+        let Err(raised) = result else { return Ok(Outcome::success()) };
+        let classified = bridge.classify_error.bind(py).call1((raised.value(py),))?;
+        let (kind, retry_after): (String, Option<u64>) = classified.extract()?;
+        let mut outcome = Outcome::new(kind_of(&kind)?);
+        outcome.retry_after = retry_after.map(span_of);
+        Ok(outcome)
+    }
+
+    /// What the score function says of an answer. Scoring is done as well as it can be: what it raises costs nobody the answer.
+    fn score(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Option<Score> {
+        let score_fn = self.score_fn.as_ref()?;
+        let scored = score_fn.bind(py).call1((value,)).and_then(|score| {
+            if score.is_none() {
+                return Ok(None);
+            }
+            let number: f64 = score.extract()?;
+            Score::new(number).map(Some).map_err(|invalid| error(py, "InvalidScore", (number, invalid.to_string())))
+        });
+        scored.unwrap_or_else(|raised| {
+            problem(py, "score_fn", raised);
+            None
+        })
+    }
+}
+
+/// Settles a permit, with no lock of Python's held where the breaker's lock may be waited for.
+pub(crate) fn settle<'b>(
+    py: Python<'_>,
+    locked: bool,
+    raised: Option<Py<PyBaseException>>,
+    permit: HostPermit<'b>,
+    outcome: Outcome,
+    ended: Time,
+) -> Settled<'b> {
+    if raised.is_none() {
+        return unlocked(py, locked, || permit.settle_at(outcome, ended));
+    }
+    let outer = ERROR.replace(raised);
+    let settled = unlocked(py, locked, || permit.settle_at(outcome, ended));
+    drop(ERROR.replace(outer));
+    settled
+}
+
+/// A refusal as the exception that says it.
+pub(crate) fn refusal(py: Python<'_>, rejected: &Rejected) -> PyErr {
+    let retry_after = rejected.retry_after.map(|span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+    let failure = rejected.component_failure.as_ref().map(ToString::to_string);
+    let (name, state, reason) = (&*rejected.breaker, rejected.state.as_str(), rejected.reason.as_deref());
+    let made = bridge(py).and_then(|bridge| {
+        bridge.refused.bind(py).call1((name, state, rejected.trip_count, reason, retry_after, failure))
+    });
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// An outcome as the package's Python side says it: kind, latency, score, whether it is pending, Retry-After.
+pub(crate) fn outcome_of(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    let (kind, latency, score, pending, retry_after): (
+        String,
+        Option<u64>,
+        Option<Bound<'_, PyAny>>,
+        bool,
+        Option<u64>,
+    ) = said.extract()?;
+    let mut outcome = Outcome::new(kind_of(&kind)?);
+    outcome.latency = latency.map(span_of);
+    outcome.retry_after = retry_after.map(span_of);
+    outcome.signal = match score {
+        Some(score) => Signal::Score(crate::current::score_of(&score)?),
+        None if pending => Signal::Pending,
+        None => Signal::None,
+    };
+    Ok(outcome)
+}
+
+#[pymethods]
+impl Caller {
+    /// Of a breaker (`Core`), or of a family with a function that makes keys. `fallback` is a pair: whether there is one, and it;
+    /// `scored_by` a scorer, what it is shown, and whether answers wait for it.
+    #[new]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "all that a guarded call needs, said once for each decorated function"
+    )]
+    fn new(
+        source: &Bound<'_, PyAny>,
+        key: Option<Py<PyAny>>,
+        score_fn: Option<Py<PyAny>>,
+        classify: Option<Py<PyAny>>,
+        fallback: (bool, Py<PyAny>),
+        scored_by: Option<(Py<Scorer>, Option<Py<PyAny>>, bool)>,
+        replace_below: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = source.py();
+        let (source, is_locked) = match key {
+            Some(key) => {
+                let family = source.cast::<crate::registry::Family>()?.get().family();
+                let is_locked = is_locked(family.overflow());
+                (Source::Keyed(family.clone(), key), is_locked)
+            }
+            None => {
+                let breaker = source.cast::<crate::breaker::Core>()?.get().breaker();
+                (Source::One(breaker.clone()), is_locked(breaker))
+            }
+        };
+        let (is_given, fallback) = fallback;
+        let fallback = match (is_given, fallback.bind(py).is_callable()) {
+            (false, _) => Fallback::Raise,
+            (true, true) => Fallback::Callable(fallback),
+            (true, false) => Fallback::Value(fallback),
+        };
+        let replace_below = replace_below.map(|limit| crate::current::score_of(&limit)).transpose()?;
+        let scored_by = scored_by.map(|(scorer, exchange, before_answer)| ScoredBy { scorer, exchange, before_answer });
+        let is_plain =
+            score_fn.is_none() && classify.is_none() && scored_by.is_none() && replace_below.is_none() && !is_locked;
+        Ok(Self { source, score_fn, classify, fallback, scored_by, replace_below, is_plain, is_locked })
+    }
+
+    /// Asks for the right to one call with these arguments: a permit, or the exception that refuses it, which isn't raised.
+    #[pyo3(signature = (args, kwargs))]
+    fn admit<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let keyed = this.keyed(args, Some(kwargs))?;
+        let breaker = match (&keyed, &this.source) {
+            (Some(breaker), _) | (None, Source::One(breaker)) => breaker,
+            (None, Source::Keyed(family, _)) => family.overflow(),
+        };
+        match Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None) {
+            Ok(permit) => Ok(Bound::new(py, permit)?.into_any()),
+            Err(rejected) => Ok(refusal(py, &rejected).into_value(py).into_bound(py).into_any()),
+        }
+    }
+
+    /// Whether answers wait for their scorer.
+    #[getter]
+    fn scores_before_answer(&self) -> bool {
+        self.scored_by.as_ref().is_some_and(|scored_by| scored_by.before_answer)
+    }
+
+    /// Asks the scorer of an answer, and waits for it: the score, or `None`.
+    fn score_now(&self, answer: &Bound<'_, PyAny>) -> Option<f64> {
+        let (py, scored_by) = (answer.py(), self.scored_by.as_ref()?);
+        let exchange = scored_by.exchange(py, answer)?;
+        scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
+    }
+
+    /// What is given in the place of an answer that is bad.
+    fn replace<'py>(
+        &self,
+        answer: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> Bound<'py, PyAny> {
+        self.instead_of(answer, args, Some(kwargs))
+    }
+
+    /// The fallback's answer; raises `otherwise` where there is no fallback.
+    fn fall_back<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        otherwise: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.instead(args, Some(kwargs), || PyErr::from_value(otherwise))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Source::Keyed(_, key) = &self.source {
+            visit.call(key)?;
+        }
+        if let Fallback::Value(held) | Fallback::Callable(held) = &self.fallback {
+            visit.call(held)?;
+        }
+        if let Some(ScoredBy { exchange, .. }) = &self.scored_by {
+            visit.call(exchange)?;
+        }
+        visit.call(&self.score_fn)?;
+        visit.call(&self.classify)
+    }
+}
