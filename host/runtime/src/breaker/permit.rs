@@ -93,6 +93,13 @@ impl<'b> Permit<'b> {
         owned
     }
 
+    /// Its number, for whoever settles it by that: see [`RawPermit`](super::RawPermit).
+    #[inline(always)]
+    pub(super) fn into_raw(mut self) -> u64 {
+        self.standing.set(Standing::SETTLED, true);
+        self.raw
+    }
+
     /// The permit as it was given, if nothing has come to it since.
     #[inline(always)]
     fn plain(&self) -> Option<Plain<'b>> {
