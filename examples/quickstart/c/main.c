@@ -8,10 +8,9 @@
 #include <time.h>
 
 /* Ends the program with what went wrong, policies with each problem's line and column. */
-static void check(sf_code code, sf_error *error) {
+static void check(sf_code code, sf_error **error) {
     if (code != SF_OK) {
-        fprintf(stderr, "%s\n", error ? sf_error_message(error) : sf_code_text(code));
-        sf_error_free(error);
+        fprintf(stderr, "%s\n", error ? sf_error_message(*error) : sf_code_text(code));
         exit(1);
     }
 }
@@ -56,10 +55,10 @@ int main(int argc, char **argv) {
     sf_listener *listener;
     sf_error *error;
 
-    check(sf_registry_new(NULL, &registry, &error), error);
-    check(sf_policy_from_file(registry, file, &policy, &error), error);
-    check(sf_registry_breaker(registry, "chat", policy, NULL, 0, &breaker, &error), error);
-    check(sf_registry_listen(registry, on_event, NULL, NULL, &listener, &error), error);
+    check(sf_registry_new(NULL, &registry, &error), &error);
+    check(sf_policy_from_file(registry, file, &policy, &error), &error);
+    check(sf_registry_breaker(registry, "chat", policy, NULL, 0, &breaker, &error), &error);
+    check(sf_registry_listen(registry, on_event, NULL, NULL, &listener, &error), &error);
 
     int number = 1;
     for (; number <= 8; number++) {

@@ -154,6 +154,16 @@ impl sf_permit {
         Ok(unsafe { &*self.breaker })
     }
 
+    /// The breaker of a permit that is to be settled.
+    #[inline]
+    pub(crate) fn unsettled(&self) -> Result<&sf_breaker, Fault> {
+        let breaker = self.breaker()?;
+        if self.is_settled() {
+            return Err(Fault::new(sf_code::SF_PERMIT_SETTLED, "the permit is settled already"));
+        }
+        Ok(breaker)
+    }
+
     /// Keeps a score for the settlement, if there is none of the call's own yet or it is one.
     pub(crate) fn keep(&mut self, score: Score) {
         (self.score, self.has_score) = (score.get(), 1);
@@ -166,10 +176,7 @@ impl sf_permit {
         mut outcome: Outcome,
         now: Option<Time>,
     ) -> Result<(Effect, bool, Duration), Fault> {
-        let breaker = self.breaker()?;
-        if self.is_settled() {
-            return Err(Fault::new(sf_code::SF_PERMIT_SETTLED, "the permit is settled already"));
-        }
+        let breaker = self.unsettled()?;
         if self.has_score != 0 && !matches!(outcome.signal, Signal::Score(_)) {
             outcome.signal = Signal::Score(Score::new(self.score)?);
         }
@@ -437,6 +444,8 @@ unsafe fn settle(
     settled: *mut sf_settled,
 ) -> Result<sf_code, Fault> {
     let permit = permit.ok_or_else(|| Fault::null("permit"))?;
+    // Whose permit is settled learns that first.
+    permit.unsettled()?;
     let outcome = if outcome.is_null() {
         Outcome::success()
     } else {

@@ -127,10 +127,7 @@ pub unsafe extern "C" fn sf_permit_score(
 ) -> sf_code {
     run(None, || {
         let permit = permit.ok_or_else(|| Fault::null("permit"))?;
-        let breaker = permit.breaker()?.inner.clone();
-        if permit.is_settled() {
-            return Err(Fault::new(sf_code::SF_PERMIT_SETTLED, "the permit is settled already"));
-        }
+        let breaker = permit.unsettled()?.inner.clone();
         let scoring = handle(scoring, "scoring")?;
         if !verdict.is_null() {
             // SAFETY: by the header's rule of structs that are filled.
