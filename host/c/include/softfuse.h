@@ -408,19 +408,53 @@ typedef int32_t sf_scorer_failure;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// When a call goes on to the next provider.
+enum sf_move_on
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Where this one's breaker refuses it, or it fails. A neutral outcome ends the chain all the same.
+    SF_ON_FAILURE = 0,
+    // Where its breaker refuses it. A call that was made is not made again.
+    SF_ON_REJECTION = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sf_move_on sf_move_on;
+#else
+typedef int32_t sf_move_on;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A handle of a circuit breaker; several handles may be of one breaker. Whoever got it frees it with `sf_breaker_free`, after the
 // last use of the permits that were taken by it. Any threads, at once too.
 typedef struct sf_breaker sf_breaker;
 
+// Bounds how many calls of one operation are made at once. It stands outside the breaker: take a place first, then the permit.
+// Whoever got it frees it with `sf_bulkhead_free`; places that it gave live on. Any threads, at once too.
+typedef struct sf_bulkhead sf_bulkhead;
+
 // Why a function failed. Whoever got it frees it with `sf_error_free`. One thread at a time, any thread.
 typedef struct sf_error sf_error;
+
+// A family of breakers: one per key, a tenant perhaps. Whoever got it frees it with `sf_keyed_free`; the family stays in its registry.
+// Any threads, at once too.
+typedef struct sf_keyed sf_keyed;
 
 // A callback that hears of events, until `sf_listener_free`.
 typedef struct sf_listener sf_listener;
 
+// The right to one of the calls that a bulkhead allows at once, until `sf_place_free`, on any thread.
+typedef struct sf_place sf_place;
+
 // A policy: validated, immutable settings. Whoever got it frees it with `sf_policy_free`; breakers that were made with it keep
 // what they need. Any threads, at once too.
 typedef struct sf_policy sf_policy;
+
+// Providers in the order in which they are to be asked, each with a breaker, whose name is the provider's. Whoever got it frees it
+// with `sf_providers_free`. Any threads, at once too.
+typedef struct sf_providers sf_providers;
 
 // Makes breakers and keeps them by name. Whoever got it frees it with `sf_registry_free`; breakers, policies and listeners that it
 // gave may live longer. Any threads, at once too.
@@ -462,6 +496,37 @@ typedef struct {
     // How many bytes the whole reason has, without the zero.
     size_t reason_bytes;
 } sf_rejection;
+
+// How an operation is bounded. All zeros but `size` are chat completions' bounds: 10 calls at once, and 100 callers that wait for
+// 30 s. Embeddings' are 20, 100 and 10 s; tools' 5, 100 and 30 s.
+typedef struct {
+    // `sizeof(sf_bulkhead_settings)`, set by the caller.
+    size_t size;
+    // Calls at once: 1 to 1,000,000; 0 for 10.
+    size_t concurrent_max;
+    // Callers that wait for a place: up to 1,000,000; 0 for 100. For none, see `nobody_waits`.
+    size_t queue_max;
+    // How long each of them waits, in nanoseconds: up to 24 hours; 0 for 30 s.
+    uint64_t queue_timeout_ns;
+    // Not 0: nobody waits.
+    uint32_t nobody_waits;
+    // For later versions: 0.
+    uint32_t reserved;
+} sf_bulkhead_settings;
+
+// What goes on in a bulkhead, and what went on since it was made.
+typedef struct {
+    // `sizeof(sf_bulkhead_counts)`, set by the caller.
+    size_t size;
+    // Places that are taken.
+    size_t in_use;
+    // Callers that wait.
+    size_t waiting;
+    // Callers that were refused, since it was full.
+    uint64_t refused;
+    // Callers that waited in vain.
+    uint64_t timed_out;
+} sf_bulkhead_counts;
 
 // The identified right to one call. The caller lays it out, on the stack say; `sf_permit_take` fills it. Its fields are the
 // library's own. Nothing in it is to be freed, but it is to be settled once, by `sf_permit_settle` or `sf_permit_cancel`: a
@@ -605,63 +670,6 @@ typedef struct {
     const char *nearest;
 } sf_problem;
 
-// What there is to know of a policy.
-typedef struct {
-    // `sizeof(sf_policy_info)`, set by the caller.
-    size_t size;
-    // Equal for equal meaning: comments, order of keys and spelling of durations don't matter.
-    uint64_t fingerprint;
-    // Bytes of the component's memory that a breaker takes once its windows are full.
-    uint64_t breaker_bytes;
-    // 1 where a condition looks at scores: where none does, no scorer need run.
-    uint32_t uses_scores;
-    // 1 where a success without a score is recorded as the policy's `missing_score`.
-    uint32_t require_quality_signal;
-    // How many conditions of the host's own it names: see `sf_policy_condition_name`.
-    size_t condition_count;
-} sf_policy_info;
-
-// Says what time it is, in nanoseconds from an origin of its own, and never runs backwards. Any threads, at once too. It must
-// return: no `longjmp`, no exception through it.
-typedef int64_t (*sf_clock_fn)(void *user);
-
-// A registry's settings. All zeros but `size` are the defaults.
-typedef struct {
-    // `sizeof(sf_registry_settings)`, set by the caller.
-    size_t size;
-    // The clock; NULL for the system's monotonic clock. One that is set by hand makes tests exact.
-    sf_clock_fn clock;
-    // What the clock is called with.
-    void *clock_user;
-    // Called with `clock_user` once, when the clock won't be asked any more: after the registry and all that it gave are freed, or
-    // at once where there will be no registry. NULL, where there is nothing to free.
-    sf_user_fn clock_free;
-    // Where compiled code is kept, an `sf_cache`.
-    int32_t cache;
-    // What happens to calls while the breaker component fails, an `sf_failure_mode`.
-    int32_t failure_mode;
-    // With `SF_CACHE_DIR`: the folder's path.
-    const char *cache_dir;
-    // A file with another breaker component in the place of the one that comes with the library; NULL for that.
-    const char *component_file;
-    // Instances of the component, over which breakers are spread: up to 256; 0 for as many as there are cores.
-    uint32_t instances;
-    // Not 0: `salt` is given.
-    uint32_t has_salt;
-    // Seeds the jitter beside a policy's seed and a breaker's name, so that replicas differ. Where it isn't given, a number of the
-    // process's own.
-    uint64_t salt;
-    // Not 0: `lease_after` is given.
-    uint32_t has_lease_after;
-    // After how many calls a breaker is busy enough for a buffer of some KiB for each core, by which its calls cost a tenth.
-    // Where it isn't given, 16; 65535 and more: never.
-    uint32_t lease_after;
-    // Events that may wait, for callbacks while one is slow; 0 for 1024. Beyond, they are dropped and counted.
-    uint32_t event_capacity;
-    // For later versions: 0.
-    uint32_t reserved;
-} sf_registry_settings;
-
 // One settled call, as a condition sees it.
 typedef struct {
     // The struct's size, as the library knows it.
@@ -704,6 +712,105 @@ typedef struct {
     // What the functions are called with.
     void *user;
 } sf_condition;
+
+// Makes the conditions of the caller's own for a key, where the policy names some: fills `conditions`, whose `size` is set, in
+// the policy's order (their names may be left NULL, and are then the policy's), and returns how many it has filled. It is called
+// under no lock, by any threads, at once too, and must return: no `longjmp`, no exception through it.
+typedef size_t (*sf_make_conditions_fn)(void *user, const char *key, sf_condition *conditions, size_t capacity);
+
+// How a family is bounded. All zeros but `size` are the defaults.
+typedef struct {
+    // `sizeof(sf_keyed_settings)`, set by the caller.
+    size_t size;
+    // Breakers at work at most; 0 for 10,000. When a further one is wanted, a closed one that wasn't called for long retires to a
+    // snapshot. If none can, the overflow breaker serves.
+    size_t live_max;
+    // Buffers that busy keys are lent at once; 0 for 1,024.
+    size_t lent_max;
+    // Snapshots of retired ones that are kept; 0 for 100,000. Beyond, the one that wasn't used for longest is forgotten.
+    size_t retired_max;
+    // Bytes that those snapshots and their keys may have together; 0 for 64 MiB.
+    size_t retired_bytes_max;
+    // Makes a key's conditions; NULL where the policy names none.
+    sf_make_conditions_fn make_conditions;
+    // What it is called with.
+    void *user;
+    // Called with `user` once, when nobody makes conditions any more; at once, where there will be no family. NULL, where there is
+    // nothing to free.
+    sf_user_fn free_user;
+} sf_keyed_settings;
+
+// How many breakers a family has.
+typedef struct {
+    // `sizeof(sf_keyed_counts)`, set by the caller.
+    size_t size;
+    // Breakers at work, the overflow breaker not among them.
+    size_t live;
+    // Breakers that retired and are remembered.
+    size_t retired;
+} sf_keyed_counts;
+
+// What there is to know of a policy.
+typedef struct {
+    // `sizeof(sf_policy_info)`, set by the caller.
+    size_t size;
+    // Equal for equal meaning: comments, order of keys and spelling of durations don't matter.
+    uint64_t fingerprint;
+    // Bytes of the component's memory that a breaker takes once its windows are full.
+    uint64_t breaker_bytes;
+    // 1 where a condition looks at scores: where none does, no scorer need run.
+    uint32_t uses_scores;
+    // 1 where a success without a score is recorded as the policy's `missing_score`.
+    uint32_t require_quality_signal;
+    // How many conditions of the host's own it names: see `sf_policy_condition_name`.
+    size_t condition_count;
+} sf_policy_info;
+
+// One attempt, at the provider of `breaker`, whose name `sf_breaker_name` gives. It may report a score on `permit`, but mustn't settle
+// it: `outcome`, a success as it is handed in, says how the attempt ended. All three are the library's, and end with the
+// function. It must return: no `longjmp`, no exception through it.
+typedef void (*sf_attempt_fn)(void *user, const sf_breaker *breaker, sf_permit *permit, sf_outcome *outcome);
+
+// Says what time it is, in nanoseconds from an origin of its own, and never runs backwards. Any threads, at once too. It must
+// return: no `longjmp`, no exception through it.
+typedef int64_t (*sf_clock_fn)(void *user);
+
+// A registry's settings. All zeros but `size` are the defaults.
+typedef struct {
+    // `sizeof(sf_registry_settings)`, set by the caller.
+    size_t size;
+    // The clock; NULL for the system's monotonic clock. One that is set by hand makes tests exact.
+    sf_clock_fn clock;
+    // What the clock is called with.
+    void *clock_user;
+    // Called with `clock_user` once, when the clock won't be asked any more: after the registry and all that it gave are freed, or
+    // at once where there will be no registry. NULL, where there is nothing to free.
+    sf_user_fn clock_free;
+    // Where compiled code is kept, an `sf_cache`.
+    int32_t cache;
+    // What happens to calls while the breaker component fails, an `sf_failure_mode`.
+    int32_t failure_mode;
+    // With `SF_CACHE_DIR`: the folder's path.
+    const char *cache_dir;
+    // A file with another breaker component in the place of the one that comes with the library; NULL for that.
+    const char *component_file;
+    // Instances of the component, over which breakers are spread: up to 256; 0 for as many as there are cores.
+    uint32_t instances;
+    // Not 0: `salt` is given.
+    uint32_t has_salt;
+    // Seeds the jitter beside a policy's seed and a breaker's name, so that replicas differ. Where it isn't given, a number of the
+    // process's own.
+    uint64_t salt;
+    // Not 0: `lease_after` is given.
+    uint32_t has_lease_after;
+    // After how many calls a breaker is busy enough for a buffer of some KiB for each core, by which its calls cost a tenth.
+    // Where it isn't given, 16; 65535 and more: never.
+    uint32_t lease_after;
+    // Events that may wait, for callbacks while one is slow; 0 for 1024. Beyond, they are dropped and counted.
+    uint32_t event_capacity;
+    // For later versions: 0.
+    uint32_t reserved;
+} sf_registry_settings;
 
 // A registry's health at this moment.
 typedef struct {
@@ -933,6 +1040,29 @@ sf_code sf_breaker_snapshot(const sf_breaker *breaker,
                             size_t *length,
                             sf_error **error);
 
+// Makes a bulkhead; its name stands in its errors. `settings` may be NULL for the defaults.
+//
+// `SF_INVALID_ARGUMENT`: a setting is out of its range; the error names it.
+sf_code sf_bulkhead_new(const char *name,
+                        const sf_bulkhead_settings *settings,
+                        sf_bulkhead **bulkhead,
+                        sf_error **error);
+
+// Frees a bulkhead. NULL is nothing.
+void sf_bulkhead_free(sf_bulkhead *bulkhead);
+
+// Takes a place. Where none is free, this thread waits, in the order of coming, for as long as the settings say; with
+// `dont_wait` not 0 it doesn't. It is no outcome of any breaker, if there is none.
+//
+// `SF_BULKHEAD_FULL`, `SF_BULKHEAD_TIMED_OUT`.
+sf_code sf_bulkhead_enter(const sf_bulkhead *bulkhead, int32_t dont_wait, sf_place **place, sf_error **error);
+
+// Gives a place back. NULL is nothing.
+void sf_place_free(sf_place *place);
+
+// What goes on in a bulkhead, into `counts`, whose `size` the caller has set.
+sf_code sf_bulkhead_count(const sf_bulkhead *bulkhead, sf_bulkhead_counts *counts);
+
 // Makes a guarded call: takes a permit, runs `call` with `user` on this thread, and settles the permit as the outcome says. No
 // lock is held meanwhile; any threads, at once too.
 //
@@ -986,6 +1116,32 @@ sf_code sf_error_problem(const sf_error *error, size_t index, sf_problem *proble
 
 // Frees an error, and with it all texts that it gave. NULL is nothing.
 void sf_error_free(sf_error *error);
+
+// A family of this name: the one that exists, or a new one. `settings` may be NULL for the defaults. The name is one of the
+// registry's, which its breakers share in metrics.
+//
+// `SF_NAME_TAKEN`, `SF_POLICY_DIFFERS`, `SF_CONDITIONS_DIFFER`, `SF_NO_ROOM`.
+sf_code sf_registry_keyed(const sf_registry *registry,
+                          const char *name,
+                          const sf_policy *policy,
+                          const sf_keyed_settings *settings,
+                          sf_keyed **keyed,
+                          sf_error **error);
+
+// Frees a handle of a family. NULL is nothing.
+void sf_keyed_free(sf_keyed *keyed);
+
+// The breaker of this key, of 1,024 bytes at most: the one at work, one that is brought back, or a new one. The handle is the
+// caller's, to be freed with `sf_breaker_free`, and keeps the breaker from retiring: so ask anew for each call, and free it after.
+//
+// `SF_INVALID_ARGUMENT`: the key is too long. `SF_CONDITIONS_DIFFER`.
+sf_code sf_keyed_get(const sf_keyed *keyed,
+                     const char *key,
+                     sf_breaker **breaker,
+                     sf_error **error);
+
+// How many breakers a family has, into `counts`, whose `size` the caller has set.
+sf_code sf_keyed_count(const sf_keyed *keyed, sf_keyed_counts *counts);
 
 // Takes the right to one call, and fills `permit`. No memory is allocated; any threads, at once too.
 //
@@ -1060,6 +1216,41 @@ const char *sf_policy_condition_name(const sf_policy *policy,
 
 // Frees a policy. NULL is nothing.
 void sf_policy_free(sf_policy *policy);
+
+// The providers of `count` breakers, in this order: 1 to 64, each of a name of its own. The handles stay the caller's.
+//
+// `SF_INVALID_ARGUMENT`.
+sf_code sf_providers_new(const sf_breaker *const *breakers, size_t count, sf_providers **providers, sf_error **error);
+
+// OpenAI, then Azure, then Anthropic, with breakers of the names `openai`, `azure` and `anthropic` in this registry: 5 failures and
+// 60 s, 5 and 60, 3 and 120.
+//
+// `SF_POLICY_DIFFERS`, `SF_NO_ROOM`.
+sf_code sf_providers_presets(const sf_registry *registry,
+                             sf_providers **providers,
+                             sf_error **error);
+
+// Frees providers. Their breakers stay. NULL is nothing.
+void sf_providers_free(sf_providers *providers);
+
+// The providers that would admit a call now, in order: as `sf_registry_list`, up to `capacity` handles, each the caller's, to be freed
+// with `sf_breaker_free`; `count` is how many are available. An open circuit whose time has passed is among them. Asking takes no
+// probe.
+sf_code sf_providers_available(const sf_providers *providers,
+                               sf_breaker **breakers,
+                               size_t capacity,
+                               size_t *count);
+
+// Makes a call: of the first provider that admits it, and of those that follow as `move_on`, an `sf_move_on`, says. Each is asked once
+// at most, and each attempt is an outcome of its provider's breaker.
+//
+// `SF_OK`: an attempt ended in a success. `SF_NO_PROVIDER`: none did, and `error` says of each why. An outcome that is wrong is
+// taken for an error of the service.
+sf_code sf_providers_call(const sf_providers *providers,
+                          sf_attempt_fn attempt,
+                          void *user,
+                          int32_t move_on,
+                          sf_error **error);
 
 // Makes a registry. `settings` may be NULL for the defaults. It takes some milliseconds: the breaker component is compiled, or
 // found compiled in the cache.

@@ -16,7 +16,7 @@ use crate::text::{give_bytes, owned, text};
 /// last use of the permits that were taken by it. Any threads, at once too.
 pub struct sf_breaker {
     pub(crate) inner: Breaker,
-    name: CString,
+    pub(crate) name: CString,
 }
 
 impl sf_breaker {

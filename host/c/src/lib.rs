@@ -12,13 +12,16 @@
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod breaker;
+mod bulkhead;
 mod call;
 mod code;
 mod condition;
 mod event;
 mod fault;
+mod keyed;
 mod permit;
 mod policy;
+mod providers;
 mod registry;
 mod scorer;
 mod scoring;
@@ -27,6 +30,7 @@ mod status;
 mod text;
 
 pub use breaker::*;
+pub use bulkhead::*;
 pub use call::*;
 pub use code::*;
 pub use condition::*;
@@ -34,8 +38,10 @@ pub use event::*;
 pub use fault::{
     sf_error, sf_error_code, sf_error_free, sf_error_message, sf_error_problem, sf_error_problem_count, sf_problem,
 };
+pub use keyed::*;
 pub use permit::*;
 pub use policy::*;
+pub use providers::*;
 pub use registry::*;
 pub use scorer::*;
 pub use scoring::*;

@@ -389,6 +389,7 @@ static void misuse(sf_registry *registry) {
     assert(sf_breaker_status(NULL, NULL, NULL) == SF_INVALID_ARGUMENT);
     sf_registry_free(NULL), sf_policy_free(NULL), sf_breaker_free(NULL), sf_listener_free(NULL), sf_error_free(NULL);
     sf_string_free(NULL), sf_bytes_free(NULL, 0), sf_scorer_free(NULL), sf_scoring_free(NULL), sf_stream_free(NULL);
+    sf_keyed_free(NULL), sf_bulkhead_free(NULL), sf_place_free(NULL), sf_providers_free(NULL);
 
     /* No permit. */
     assert(sf_permit_settle(&none, NULL, NULL) == SF_INVALID_PERMIT);
@@ -574,6 +575,131 @@ static void scorers(sf_registry *registry) {
     sf_breaker_free(breaker);
 }
 
+/* --- around breakers --- */
+
+static size_t make_mine(void *user, const char *key, sf_condition *conditions, size_t capacity) {
+    assert(capacity > 0 && strlen(key) > 0 && !conditions[0].name);
+    conditions[0].record = mine_record;
+    conditions[0].free_user = mine_freed;
+    conditions[0].user = user;
+    return 1;
+}
+
+static void keyed(sf_registry *registry) {
+    sf_policy *policy = new_policy(registry, POLICY);
+    sf_keyed_settings settings = SF_INIT(sf_keyed_settings);
+    settings.live_max = 2;
+    sf_keyed *family = NULL;
+    assert(sf_registry_keyed(registry, "tenants", policy, &settings, &family, NULL) == SF_OK && family);
+    const char *keys[] = {"a", "b", "c", "a"};
+    for (int at = 0; at < 4; at++) {
+        sf_breaker *breaker = NULL;
+        assert(sf_keyed_get(family, keys[at], &breaker, NULL) == SF_OK);
+        assert(settle(breaker, SF_SUCCESS, NULL) == SF_OK);
+        sf_breaker_free(breaker);
+    }
+    sf_keyed_counts counts = SF_INIT(sf_keyed_counts);
+    assert(sf_keyed_count(family, &counts) == SF_OK && counts.live == 2 && counts.retired == 1);
+    char longest[1026];
+    memset(longest, 'k', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    sf_breaker *breaker = NULL;
+    sf_error *error = NULL;
+    assert(sf_keyed_get(family, longest, &breaker, &error) == SF_INVALID_ARGUMENT && !breaker);
+    assert(strstr(sf_error_message(error), "1025"));
+    sf_error_free(error);
+    sf_keyed_free(family);
+    sf_policy_free(policy);
+
+    policy = new_policy(registry, OWN);
+    struct mine mine = {0, 0, 0, 20.0};
+    settings.make_conditions = make_mine;
+    settings.user = &mine;
+    settings.free_user = mine_freed;
+    assert(sf_registry_keyed(registry, "own tenants", policy, &settings, &family, NULL) == SF_OK);
+    assert(sf_keyed_get(family, "a", &breaker, NULL) == SF_OK && settle(breaker, SF_SUCCESS, NULL) == SF_OK);
+    assert(mine.records == 1);
+    sf_breaker_free(breaker);
+    assert(sf_registry_remove(registry, "own tenants") == SF_OK && mine.freed == 0);
+    sf_keyed_free(family);
+    assert(mine.freed == 3); /* of the overflow breaker, of "a", and what makes them */
+    sf_policy_free(policy);
+}
+
+static void *leave(void *place) {
+    sf_place_free(place);
+    return NULL;
+}
+
+static void bulkheads(void) {
+    sf_bulkhead_settings settings = SF_INIT(sf_bulkhead_settings);
+    settings.concurrent_max = 1;
+    settings.queue_max = 2000000;
+    sf_bulkhead *bulkhead = NULL;
+    sf_error *error = NULL;
+    assert(sf_bulkhead_new("chat", &settings, &bulkhead, &error) == SF_INVALID_ARGUMENT && !bulkhead);
+    assert(strstr(sf_error_message(error), "queue_max"));
+    sf_error_free(error);
+    settings.queue_max = 1;
+    assert(sf_bulkhead_new("chat", &settings, &bulkhead, NULL) == SF_OK);
+    sf_place *place = NULL, *second = NULL;
+    assert(sf_bulkhead_enter(bulkhead, 0, &place, NULL) == SF_OK);
+    assert(sf_bulkhead_enter(bulkhead, 1, &second, &error) == SF_BULKHEAD_FULL && !second);
+    sf_error_free(error);
+    /* Another thread gives the place back, and this one has waited for it. */
+    pthread_t thread;
+    assert(pthread_create(&thread, NULL, leave, place) == 0);
+    assert(sf_bulkhead_enter(bulkhead, 0, &second, NULL) == SF_OK && second);
+    assert(pthread_join(thread, NULL) == 0);
+    sf_bulkhead_counts counts = SF_INIT(sf_bulkhead_counts);
+    assert(sf_bulkhead_count(bulkhead, &counts) == SF_OK && counts.in_use == 1 && counts.refused == 1);
+    sf_bulkhead_free(bulkhead);
+    sf_place_free(second);
+    settings.queue_timeout_ns = 1;
+    assert(sf_bulkhead_new("chat", &settings, &bulkhead, NULL) == SF_OK);
+    assert(sf_bulkhead_enter(bulkhead, 0, &place, NULL) == SF_OK);
+    assert(sf_bulkhead_enter(bulkhead, 0, &second, NULL) == SF_BULKHEAD_TIMED_OUT && !second);
+    sf_place_free(place);
+    sf_bulkhead_free(bulkhead);
+}
+
+static void attempt(void *user, const sf_breaker *breaker, sf_permit *permit, sf_outcome *outcome) {
+    char *tried = user;
+    strcat(strcat(tried, sf_breaker_name(breaker)), " ");
+    outcome->kind = strcmp(sf_breaker_name(breaker), "far") == 0 ? SF_SUCCESS : SF_TIMEOUT;
+    assert(sf_permit_report_quality(permit, 0.9, NULL) == SF_OK);
+}
+
+static void providers(sf_registry *registry) {
+    sf_breaker *near = new_breaker(registry, "near", POLICY), *far = new_breaker(registry, "far", POLICY);
+    const sf_breaker *both[] = {near, far}, *twice[] = {near, near};
+    sf_providers *chain = NULL;
+    assert(sf_providers_new(twice, 2, &chain, NULL) == SF_INVALID_ARGUMENT && !chain);
+    assert(sf_providers_new(NULL, 0, &chain, NULL) == SF_INVALID_ARGUMENT);
+    assert(sf_providers_new(both, 2, &chain, NULL) == SF_OK);
+    char tried[64] = "";
+    assert(sf_providers_call(chain, attempt, tried, SF_ON_FAILURE, NULL) == SF_OK && strcmp(tried, "near far ") == 0);
+    sf_status status = SF_INIT(sf_status);
+    assert(sf_breaker_status(near, &status, NULL) == SF_OK && status.failures == 1 && status.calls == 1);
+    assert(status.last_failure_kind == SF_TIMEOUT);
+    assert(sf_breaker_status(far, &status, NULL) == SF_OK && status.successes == 1 && status.calls == 1);
+    sf_error *error = NULL;
+    assert(sf_providers_call(chain, attempt, tried, SF_ON_REJECTION, &error) == SF_NO_PROVIDER);
+    assert(strstr(sf_error_message(error), "near"));
+    sf_error_free(error);
+    assert(sf_providers_call(chain, attempt, tried, 7, NULL) == SF_INVALID_ARGUMENT);
+    sf_breaker *available[2] = {NULL, NULL};
+    size_t count = 0;
+    assert(sf_providers_available(chain, available, 2, &count) == SF_OK && count == 1 && !available[1]);
+    assert(strcmp(sf_breaker_name(available[0]), "far") == 0);
+    sf_breaker_free(available[0]);
+    sf_providers_free(chain);
+    assert(sf_providers_presets(registry, &chain, NULL) == SF_OK);
+    sf_providers_free(chain);
+    sf_breaker_free(near);
+    sf_breaker_free(far);
+}
+
 /* --- the whole registry, and what outlives it --- */
 
 static void whole(sf_registry *registry) {
@@ -589,7 +715,7 @@ static void whole(sf_registry *registry) {
     sf_health health = SF_INIT(sf_health);
     char *json = NULL;
     assert(sf_registry_health(registry, &health, &json) == SF_OK);
-    assert(health.healthy && health.status_code == 200 && health.available == health.total && health.total == count);
+    assert(health.healthy && health.status_code == 200 && health.available == health.total && health.total == count + 1);
     assert(strstr(json, "circuits healthy"));
     sf_string_free(json);
 }
@@ -607,6 +733,9 @@ int main(int argc, char **argv) {
     misuse(registry);
     threads(registry);
     scorers(registry);
+    keyed(registry);
+    bulkheads();
+    providers(registry);
     whole(registry);
 
     /* Freed in another order: breakers live on without their registry. */
