@@ -9,8 +9,9 @@
 //! nothing is left lying.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ pub(crate) type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
 pub(crate) struct Hub {
     queue: Mutex<Queue>,
     capacity: usize,
-    callbacks: RwLock<Vec<Callback>>,
+    callbacks: RwLock<Vec<(u64, Callback)>>,
+    /// Callbacks that there were, ever: the next one's number.
+    called: AtomicU64,
     subscribers: Mutex<Vec<Subscriber>>,
     /// Events that nobody was told of, since too many waited.
     dropped: Arc<AtomicU64>,
@@ -70,6 +73,32 @@ struct Subscriber {
 pub struct Subscription {
     receiver: Receiver<Event>,
     dropped: Arc<AtomicU64>,
+}
+
+/// A callback that hears of events until this is dropped: [`Registry::listen`](crate::Registry::listen). One event that is being
+/// told may still reach it.
+#[must_use = "a listener that is dropped hears nothing"]
+pub struct Listener {
+    number: u64,
+    hub: Weak<Hub>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let mut callbacks = hub.callbacks.write();
+        let at = callbacks.iter().position(|(number, _)| *number == self.number);
+        let callback = at.map(|at| callbacks.remove(at));
+        // Dropped after the lock, since it is somebody's code.
+        drop(callbacks);
+        drop(callback);
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Subscription {
@@ -111,14 +140,23 @@ impl Hub {
         Self {
             queue: Mutex::new(Queue { events: VecDeque::new(), taken: 0, courier: Courier::Nobody }),
             capacity: capacity.max(1),
-            callbacks: RwLock::new(callbacks),
+            called: AtomicU64::new(callbacks.len() as u64),
+            callbacks: RwLock::new((0..).zip(callbacks).collect()),
             subscribers: Mutex::new(Vec::new()),
             dropped: Arc::default(),
         }
     }
 
-    pub(crate) fn on_event(&self, callback: Callback) {
-        self.callbacks.write().push(callback);
+    /// Adds a callback: its number.
+    pub(crate) fn on_event(&self, callback: Callback) -> u64 {
+        let number = self.called.fetch_add(1, Ordering::Relaxed);
+        self.callbacks.write().push((number, callback));
+        number
+    }
+
+    /// [`on_event`](Self::on_event), until what is given back is dropped.
+    pub(crate) fn listen(self: &Arc<Self>, callback: Callback) -> Listener {
+        Listener { number: self.on_event(callback), hub: Arc::downgrade(self) }
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
@@ -221,7 +259,7 @@ impl Hub {
         let _ = caught("the log", || log(event));
         // Cloned, so that a callback may add one.
         let callbacks = self.callbacks.read().clone();
-        for callback in callbacks {
+        for (_, callback) in callbacks {
             let _ = caught("an event callback", || callback(event));
         }
         self.subscribers.lock().retain(|subscriber| {

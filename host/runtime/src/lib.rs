@@ -49,13 +49,13 @@ pub use around::{
     AsyncAttempt, Attempt, Bulkhead, BulkheadCounts, BulkheadError, BulkheadSettings, Chain, ChainError, CircuitHealth,
     FamilyHealth, Health, InvalidBulkhead, MoveOn, Place, ProviderPreset, Providers, ProvidersError, Tried,
 };
-pub use breaker::{Breaker, FailureMode, LateScores, Permit, Reported, Reporter, Settled};
+pub use breaker::{Breaker, FailureMode, LateScores, Permit, RawPermit, Reported, Reporter, Settled};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use components::Builtin;
 pub use condition::{CallRecord, Condition, Conditions};
 pub use engine::{CacheDir, Engine};
 pub use error::{CallError, ComponentFailure, LoadError, PolicyError, RegistryError, Rejected, RestoreError};
-pub use events::Subscription;
+pub use events::{Listener, Subscription};
 pub use guard::{FallbackCause, Guard};
 pub use metrics::{LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS};
 pub use policy::{POLICY_BYTES_MAX, Policy};

@@ -25,7 +25,7 @@ use crate::component::{Cell, Who, snapshot_bytes_max};
 use crate::condition::{Conditions, Held};
 use crate::engine::Engine;
 use crate::error::{ComponentFailure, LoadError, PolicyError, RegistryError, RestoreError};
-use crate::events::Subscription;
+use crate::events::{Listener, Subscription};
 use crate::policy::Policy;
 use crate::types::{Event, Time};
 
@@ -335,7 +335,12 @@ impl Registry {
     /// Calls `callback` with every event, after the locks are released, one event at a time: on the thread that made the event,
     /// or on a thread of the registry's own where several make some. What it panics with reaches no guarded call.
     pub fn on_event(&self, callback: impl Fn(&Event) + Send + Sync + 'static) {
-        self.0.home.hub.on_event(Arc::new(callback));
+        let _ = self.0.home.hub.on_event(Arc::new(callback));
+    }
+
+    /// [`on_event`](Self::on_event), until the listener is dropped.
+    pub fn listen(&self, callback: impl Fn(&Event) + Send + Sync + 'static) -> Listener {
+        self.0.home.hub.listen(Arc::new(callback))
     }
 
     /// A stream of all events from now on, bounded by the registry's event capacity.

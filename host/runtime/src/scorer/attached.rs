@@ -133,8 +133,10 @@ impl Scoring {
         AnswerStream::begin(self, Some(reporter), head, content_type)
     }
 
-    /// Scores an exchange now, on this thread.
-    pub(crate) fn score_now(&self, breaker: &Breaker, mut exchange: Exchange) -> ScoreOutcome {
+    /// Scores an exchange of a breaker's call now, on this thread, whose stack must be as [`Scorer::score`] says. That the scorer
+    /// fails is told, and counted with the breaker.
+    #[must_use]
+    pub fn score_now(&self, breaker: &Breaker, mut exchange: Exchange) -> ScoreOutcome {
         self.cut(&mut exchange);
         let outcome = self.0.scorer.score(&exchange);
         self.tell(breaker, &outcome);

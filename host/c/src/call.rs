@@ -1,0 +1,52 @@
+//! The guarded call as one function: take, call, settle.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+
+use crate::breaker::sf_breaker;
+use crate::code::sf_code;
+use crate::fault::quick;
+use crate::permit::{sf_outcome, sf_permit, sf_permit_settle, sf_permit_take, sf_rejection, sf_settled};
+
+/// The guarded code. It may report a score on `permit`, and says in `outcome` how the call ended, which is a success as it is
+/// handed in. Both are the library's, and end with the function. It must return: no `longjmp`, no exception through it.
+pub type sf_call_fn = Option<unsafe extern "C" fn(user: *mut c_void, permit: *mut sf_permit, outcome: *mut sf_outcome)>;
+
+/// Makes a guarded call: takes a permit, runs `call` with `user` on this thread, and settles the permit as the outcome says. No
+/// lock is held meanwhile; any threads, at once too.
+///
+/// `SF_OK`: the call was made, however it ended. `SF_REJECTED`: it wasn't, and `rejection`, where it isn't NULL, says why: give
+/// your fallback. `SF_INVALID_ARGUMENT` and `SF_INVALID_SCORE` of the outcome: the call was made, and is settled as cancelled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sf_call(
+    breaker: Option<&sf_breaker>,
+    call: sf_call_fn,
+    user: *mut c_void,
+    rejection: *mut sf_rejection,
+    settled: *mut sf_settled,
+) -> sf_code {
+    quick(|| {
+        let Some(call) = call else { return Ok(sf_code::SF_INVALID_ARGUMENT) };
+        let mut permit = MaybeUninit::new(sf_permit::EMPTY);
+        // SAFETY: the header's rules hold for what was handed in, and are handed on.
+        let taken = unsafe { sf_permit_take(breaker, Some(&mut permit), rejection) };
+        if taken != sf_code::SF_OK {
+            return Ok(taken);
+        }
+        // SAFETY: it was made of a value, and `sf_permit_take` wrote another.
+        let permit = unsafe { permit.assume_init_mut() };
+        let mut outcome = sf_outcome::success();
+        // SAFETY: the header asks that it is such a function, and both pointers are good for the call's duration.
+        unsafe { call(user, permit, &raw mut outcome) };
+        if permit.is_settled() {
+            // By the call itself.
+            return Ok(sf_code::SF_OK);
+        }
+        // SAFETY: the header's rules hold for what was handed in; the outcome is here.
+        let code = unsafe { sf_permit_settle(Some(permit), &raw const outcome, settled) };
+        if permit.is_live() {
+            crate::permit::sf_permit_cancel(Some(permit));
+        }
+        Ok(code)
+    })
+}

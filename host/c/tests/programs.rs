@@ -1,0 +1,149 @@
+//! C programs against the header and the libraries as they are built: compiled by the system's compiler without a warning, run, and
+//! run under valgrind. What is missing on the machine fails the test, and is named.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What every compiler is asked for.
+const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
+/// What a program needs of the system where it is linked with the static library: README.md names them, too.
+const SYSTEM_LIBRARIES: [&str; 5] = ["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project")
+}
+
+/// Where cargo has put the libraries: beside this test.
+fn libraries() -> PathBuf {
+    let folder = std::env::current_exe().expect("a path").parent().expect("a folder").to_owned();
+    for name in ["libsoftfuse_c.so", "libsoftfuse_c.a"] {
+        assert!(folder.join(name).is_file(), "{} isn't there", folder.join(name).display());
+    }
+    folder
+}
+
+fn made(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
+    fs::create_dir_all(&folder).expect("a folder");
+    folder.join(name)
+}
+
+/// Runs a program of the system's. Where it isn't there, the test fails with the package's name.
+fn system(program: &str, package: &str, arguments: &[&OsStr]) -> Output {
+    let output = Command::new(program).args(arguments).current_dir(root()).output();
+    output.unwrap_or_else(|error| panic!("`{program}`: {error}. On Debian: apt-get install {package}"))
+}
+
+fn succeeded(what: &str, output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{what}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Compiles a source, and links it.
+fn compile(compiler: &str, package: &str, standard: &str, source: &Path, name: &str, link: &[&OsStr]) -> PathBuf {
+    let (program, include) = (made(name), root().join("host/c/include"));
+    let mut arguments: Vec<&OsStr> = STRICT.iter().map(OsStr::new).collect();
+    let own: [&OsStr; 6] =
+        ["-g".as_ref(), standard.as_ref(), "-pthread".as_ref(), "-I".as_ref(), include.as_ref(), source.as_ref()];
+    arguments.extend(own);
+    arguments.extend(["-o".as_ref(), program.as_os_str()]);
+    arguments.extend(link);
+    succeeded(&format!("{compiler} {}", source.display()), &system(compiler, package, &arguments));
+    program
+}
+
+/// Links with the shared library, found where it lies.
+fn shared(compiler: &str, package: &str, standard: &str, source: &Path, name: &str) -> PathBuf {
+    let libraries = libraries();
+    let (search, run) = (format!("-L{}", libraries.display()), format!("-Wl,-rpath,{}", libraries.display()));
+    compile(compiler, package, standard, source, name, &[search.as_ref(), run.as_ref(), "-lsoftfuse_c".as_ref()])
+}
+
+fn all() -> PathBuf {
+    root().join("host/c/tests/programs/all.c")
+}
+
+fn quickstart() -> PathBuf {
+    root().join("examples/quickstart/c/main.c")
+}
+
+/// The folder for compiled code, which the first program fills.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+const DONE: &str = "all is as it should be\n";
+
+#[test]
+fn a_program_that_uses_everything() {
+    let program = shared("cc", "gcc", "-std=c11", &all(), "all");
+    let output = Command::new(&program).arg(cache()).output().expect("it was just made");
+    assert_eq!(succeeded("all.c", &output), DONE);
+}
+
+#[test]
+fn the_quickstart_says_what_it_says_in_every_language() {
+    let program = shared("cc", "gcc", "-std=c11", &quickstart(), "quickstart");
+    let expected = fs::read_to_string(root().join("examples/quickstart/expected.txt")).expect("expected.txt");
+    let output = Command::new(&program).current_dir(root()).env("SOFTFUSE_CACHE_DIR", cache()).output().expect("made");
+    assert_eq!(succeeded("the quickstart", &output), expected);
+    // A policy that isn't there is an error in words.
+    let output = Command::new(&program).arg("nowhere.toml").env("SOFTFUSE_CACHE_DIR", cache()).output().expect("made");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.toml"), "{output:?}");
+}
+
+#[test]
+fn the_quickstart_linked_statically() {
+    let library = libraries().join("libsoftfuse_c.a");
+    let mut link: Vec<&OsStr> = vec![library.as_ref()];
+    link.extend(SYSTEM_LIBRARIES.iter().map(OsStr::new));
+    let program = compile("cc", "gcc", "-std=c11", &quickstart(), "quickstart-static", &link);
+    let expected = fs::read_to_string(root().join("examples/quickstart/expected.txt")).expect("expected.txt");
+    let output = Command::new(&program).current_dir(root()).env("SOFTFUSE_CACHE_DIR", cache()).output().expect("made");
+    assert_eq!(succeeded("the quickstart", &output), expected);
+}
+
+#[test]
+fn the_header_is_cplusplus_too() {
+    let source = made("header.cpp");
+    let text = "// The header, used from C++.\n#include <softfuse.h>\n#include <cstring>\n\
+        int main() {\n    sf_outcome outcome = SF_INIT(sf_outcome);\n    outcome.kind = SF_TIMEOUT;\n    \
+        sf_permit permit;\n    sf_code code = sf_permit_take(nullptr, &permit, nullptr);\n    \
+        bool right = code == SF_INVALID_ARGUMENT && outcome.size == sizeof(sf_outcome);\n    \
+        return right && std::strcmp(sf_version(), \"0.1.0\") == 0 ? 0 : 1;\n}\n";
+    fs::write(&source, text).expect("a source");
+    for standard in ["-std=c++11", "-std=c++20"] {
+        let program = shared("c++", "g++", standard, &source, &format!("header{standard}"));
+        succeeded(standard, &Command::new(&program).output().expect("it was just made"));
+    }
+}
+
+/// No memory is lost, and none is used that isn't ours: the same program, under valgrind.
+#[test]
+fn valgrind_finds_nothing() {
+    let program = shared("cc", "gcc", "-std=c11", &all(), "all-valgrind");
+    // Compiled code comes from the cache: compiling takes minutes under valgrind.
+    let output = Command::new(&program).arg(cache()).output().expect("it was just made");
+    assert_eq!(succeeded("all.c", &output), DONE);
+    let suppressions = format!("--suppressions={}", root().join("host/c/tests/programs/valgrind.supp").display());
+    let cache = cache();
+    let arguments: [&OsStr; 9] = [
+        "--error-exitcode=99".as_ref(),
+        "--leak-check=full".as_ref(),
+        "--errors-for-leak-kinds=definite,indirect,possible".as_ref(),
+        // Compiled WebAssembly is code that the program has written.
+        "--smc-check=all-non-file".as_ref(),
+        "--num-callers=30".as_ref(),
+        "--quiet".as_ref(),
+        suppressions.as_ref(),
+        program.as_ref(),
+        cache.as_ref(),
+    ];
+    let output = system("valgrind", "valgrind", &arguments);
+    assert_eq!(succeeded("valgrind", &output), DONE);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

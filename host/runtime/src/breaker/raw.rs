@@ -1,0 +1,73 @@
+//! Permits as plain numbers, for hosts in languages that have no owners and no lifetimes.
+
+use super::{Breaker, LateScores, Permit, Settled};
+use crate::error::Rejected;
+use crate::types::{Outcome, Time};
+
+/// An incarnation that no component ever has. A permit of it that the component doesn't know was lost with an incarnation, as
+/// far as anybody can tell; so it is lost, and the component hasn't failed.
+const ANY_INCARNATION: u64 = u64::MAX >> 3;
+
+/// A [`Permit`] as plain numbers, which holds no breaker, reports nothing and is never dropped: whoever has it sees to it that
+/// it is settled, once, by the breaker that gave it. It is for hosts in other languages. In Rust a [`Permit`] does all that by
+/// itself, and costs as much.
+///
+/// ```
+/// use softfuse::{Outcome, RawPermit, Registry, Time};
+///
+/// let registry = Registry::new()?;
+/// let breaker = registry.breaker("llm", &registry.policy("example", "trip_on = { consecutive_failures = 2 }")?)?;
+/// let now = breaker.now();
+/// let (number, admitted_at) = breaker.raw_permit_at(now)?.to_parts(); // Through C, and back.
+/// let permit = RawPermit::from_parts(number, admitted_at);
+/// breaker.settle_raw_at(permit, Outcome::success(), now);
+/// breaker.raw_late_scores(permit).report_quality(0.9)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawPermit {
+    raw: u64,
+    admitted_at: Time,
+}
+
+impl RawPermit {
+    /// The number that the component gave, and when. What the number means is the component's matter.
+    #[inline]
+    #[must_use]
+    pub const fn to_parts(self) -> (u64, Time) {
+        (self.raw, self.admitted_at)
+    }
+
+    /// What [`to_parts`](Self::to_parts) gave. Other numbers harm nothing: the breaker takes such a permit for stale or lost,
+    /// or for one that it gave.
+    #[inline]
+    #[must_use]
+    pub const fn from_parts(raw: u64, admitted_at: Time) -> Self {
+        Self { raw, admitted_at }
+    }
+}
+
+impl Breaker {
+    /// [`permit_at`](Self::permit_at), as plain numbers.
+    ///
+    /// # Errors
+    /// The refusal.
+    #[inline]
+    pub fn raw_permit_at(&self, now: Time) -> Result<RawPermit, Rejected> {
+        self.granted(now).map(|(raw, _)| RawPermit { raw, admitted_at: now })
+    }
+
+    /// [`Permit::settle_at`], for a permit as plain numbers. One that this breaker never gave is
+    /// [lost](crate::Effect::Lost): nothing is recorded but that there was a call.
+    #[inline]
+    pub fn settle_raw_at(&self, permit: RawPermit, outcome: Outcome, now: Time) -> Settled<'_> {
+        Permit::new(self, permit.raw, ANY_INCARNATION, permit.admitted_at).settle_at(outcome, now)
+    }
+
+    /// For scores that come after a permit as plain numbers was settled. Of one that this breaker never gave they are
+    /// [lost](crate::Effect::Lost).
+    #[must_use]
+    pub fn raw_late_scores(&self, permit: RawPermit) -> LateScores<'_> {
+        LateScores::new(std::borrow::Cow::Borrowed(self), permit.raw, ANY_INCARNATION, false)
+    }
+}
