@@ -17,9 +17,10 @@ use crate::types::{State, Time};
 pub(super) const SHARDED_FROM: usize = 1024;
 /// Shards for each instance of the component at least, so that two threads seldom want the same.
 const SHARDS_EACH_MIN: usize = 8;
-/// Keys of a shard at most when the family is full. A table of 2^16 holds seven eighths of that, and keys are spread unevenly
-/// by some hundreds.
+/// Keys of a shard at most when the family is full.
 const SHARD_KEYS_MAX: usize = 55_000;
+/// From so many on a shard's table is as large as it will be: one that doubles time and again leaves those before it behind.
+const GROWN_FROM: usize = 512;
 /// How many times as many breakers may count as busy at once as there are buffers: those that are lent one already are asked
 /// whether they still use it.
 const BUSY_TIMES: u64 = 8;
@@ -48,9 +49,30 @@ pub(super) struct Shards {
     age_bits: u32,
 }
 
+/// How many shards: of those numbers that spread keys widely enough, the one whose tables take least when the family is full.
+fn count(live_max: usize, slots: usize) -> usize {
+    if live_max < SHARDED_FROM {
+        return 1;
+    }
+    // As many for each instance.
+    let slots = slots.max(1);
+    let fewest = live_max.div_ceil(SHARD_KEYS_MAX).max(SHARDS_EACH_MIN * slots).next_multiple_of(slots);
+    // A table has 2^n places, of which seven eighths are taken at most.
+    let places = |count: &usize| count * (keys_each(live_max, *count) * 8 / 7).next_power_of_two();
+    (fewest..=2 * fewest).step_by(slots).min_by_key(places).unwrap_or(fewest)
+}
+
+/// Keys that a shard has when the family is full, some more than its share, since they are spread unevenly.
+fn keys_each(live_max: usize, count: usize) -> usize {
+    let share = live_max.div_ceil(count);
+    share + 5 * share.isqrt()
+}
+
 /// The breakers of one shard.
 #[derive(Default)]
 pub(super) struct Shard {
+    /// How many there are when the family is full.
+    full: usize,
     breakers: HashTable<Breaker>,
     /// Where the next look for one that may retire begins.
     hand: usize,
@@ -63,13 +85,9 @@ impl Shards {
     /// A breaker counts as busy after `lease_after` calls in an age, which is so long that few more can be than there are
     /// buffers for.
     pub(super) fn new(live_max: usize, slots: usize, lease_after: u32, lent_max: usize) -> Self {
-        let count = if live_max < SHARDED_FROM {
-            1
-        } else {
-            // As many for each instance.
-            live_max.div_ceil(SHARD_KEYS_MAX).max(SHARDS_EACH_MIN * slots).next_multiple_of(slots.max(1))
-        };
-        let shards = (0..count).map(|_| CachePadded::default()).collect();
+        let count = count(live_max, slots);
+        let full = keys_each(live_max, count);
+        let shards = (0..count).map(|_| CachePadded::new(Mutex::new(Shard { full, ..Shard::default() }))).collect();
         let gets = (lent_max / count).max(1) as u64 * u64::from(lease_after).max(1) * BUSY_TIMES;
         let age_bits = gets.checked_next_power_of_two().map_or(63, u64::ilog2);
         Self { shards, hasher: RandomState::new(), live: CachePadded::default(), slots, age_bits }
@@ -145,6 +163,10 @@ impl Shard {
 
     /// Takes in a breaker whose key isn't there.
     pub(super) fn put(&mut self, hash: u64, breaker: Breaker, hash_of: impl Fn(&str) -> u64) {
+        if self.breakers.len() == GROWN_FROM {
+            let further = self.full.saturating_sub(GROWN_FROM);
+            self.breakers.reserve(further, |breaker| hash_of(&breaker.0.key));
+        }
         self.breakers.insert_unique(hash, breaker, |breaker| hash_of(&breaker.0.key));
     }
 
