@@ -2,13 +2,14 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { here, installed, root } from './install.mjs';
 
 if (!existsSync(join(here, 'node_modules'))) {
   console.error('The development dependencies are missing: run `npm ci` first.');
   process.exit(1);
 }
+if (process.env.SOFTFUSE_COMPONENTS !== undefined) process.env.SOFTFUSE_COMPONENTS = resolve(process.env.SOFTFUSE_COMPONENTS);
 const folder = installed(
   ['test'],
   [
@@ -34,10 +35,12 @@ if (files.length === 0) {
   console.error(`no test file's name has any of: ${wanted.join(', ')}`);
   process.exit(1);
 }
+// The tests run elsewhere.
+const more = (process.env.SOFTFUSE_VECTORS ?? '').split(delimiter).filter((path) => path !== '');
 const { status, error } = spawnSync(process.execPath, ['--test', '--test-concurrency=2', ...files.map((name) => join('test', name))], {
   cwd: folder,
   stdio: 'inherit',
-  env: { ...process.env, SOFTFUSE_ROOT: root, SOFTFUSE_JS: here },
+  env: { ...process.env, SOFTFUSE_ROOT: root, SOFTFUSE_JS: here, SOFTFUSE_VECTORS: more.map((path) => resolve(path)).join(delimiter) },
 });
 if (error !== undefined) throw error;
 if (process.env.SOFTFUSE_KEEP === undefined) rmSync(folder, { recursive: true, force: true });

@@ -118,18 +118,19 @@ export class Guard<F = never> {
     return guarded;
   }
 
-  /** Makes the call: the function gets the permit. */
+  /**
+   * Makes the call: the function gets the permit. A refusal is thrown; it is a rejected promise where a signal is given, or the
+   * function is an `async` one: others may be either, one by one.
+   */
   call<R>(run: (permit: Permit) => R, options?: CallOptions): R | F {
     const { signal } = options ?? {};
-    if (signal?.aborted === true) {
-      if (this.isAsync) return Promise.reject(signal.reason) as R;
-      throw signal.reason;
-    }
+    const isAsync = this.options.async ?? (signal !== undefined || run.constructor.name === 'AsyncFunction');
+    if (signal?.aborted === true) return Promise.reject(signal.reason) as R;
     let permit: Permit;
     try {
       permit = this.breaker.permit();
     } catch (error) {
-      return this.refused(error, []) as R | F;
+      return this.refused(error, [], isAsync) as R | F;
     }
     return this.finish(permit, () => run(permit), [], signal) as R | F;
   }
@@ -147,7 +148,7 @@ export class Guard<F = never> {
       try {
         grant = breaker.admit(startedAt);
       } catch (error) {
-        return this.refused(error, args);
+        return this.refused(error, args, this.isAsync);
       }
     }
     let result: unknown;
@@ -195,9 +196,12 @@ export class Guard<F = never> {
     try {
       permit = this.breaker.permit();
     } catch (error) {
-      return this.refused(error, args);
+      return this.refused(error, args, this.isAsync);
     }
-    return this.finish(permit, () => (this.ambient ? inCall(permit, () => run.apply(self, args)) : run.apply(self, args)), args, undefined);
+    const made = (): unknown => (this.ambient ? inCall(permit, () => run.apply(self, args)) : run.apply(self, args));
+    const result = this.finish(permit, made, args, undefined);
+    if (isThenable(result)) this.isAsync = true;
+    return result;
   }
 
   private finish(permit: Permit, run: () => unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
@@ -208,7 +212,6 @@ export class Guard<F = never> {
       return this.threw(permit, error, args, signal);
     }
     if (!isThenable(result)) return this.answered(permit, result, args);
-    this.isAsync = true;
     const promise = result instanceof Promise ? result : Promise.resolve(result);
     const awaited = signal === undefined ? promise : untilAborted(promise, signal);
     return awaited.then(
@@ -218,16 +221,16 @@ export class Guard<F = never> {
   }
 
   /** A refusal: the fallback, or the error, as a rejection where the function is asynchronous. */
-  private refused(error: unknown, args: unknown[]): unknown {
+  private refused(error: unknown, args: unknown[], isAsync: boolean): unknown {
     if (error instanceof CircuitOpenError && this.hasFallback) {
-      if (!this.isAsync) return this.instead({ kind: 'rejected', error }, args);
+      if (!isAsync) return this.instead({ kind: 'rejected', error }, args);
       try {
         return Promise.resolve(this.instead({ kind: 'rejected', error }, args));
       } catch (thrown) {
         return Promise.reject(thrown);
       }
     }
-    if (this.isAsync) return Promise.reject(error);
+    if (isAsync) return Promise.reject(error);
     throw error;
   }
 

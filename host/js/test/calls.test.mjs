@@ -150,6 +150,25 @@ test('a synchronous function throws its refusals', () => {
   );
 });
 
+test('calls of one breaker may be synchronous or not, and each is refused in its own way', async () => {
+  const { registry } = setUp();
+  const breaker = registry.breaker('mixed', TWO_FAILURES);
+  assert.equal(await breaker.call(async () => 1), 1);
+  assert.equal(
+    breaker.call(() => 2),
+    2,
+  );
+  breaker.trip('x');
+  assert.throws(() => breaker.call(() => 2), CircuitOpenError);
+  const refused = breaker.call(async () => 1);
+  assert.ok(refused instanceof Promise);
+  await assert.rejects(refused, CircuitOpenError);
+  await assert.rejects(
+    breaker.call(() => 3, { signal: new AbortController().signal }),
+    CircuitOpenError,
+  );
+});
+
 test('fallbacks: called with the cause and the arguments, or a value, undefined and null among them', async () => {
   const { registry } = setUp();
   const causes = [];

@@ -50,12 +50,13 @@ export function vectorsOf(file, parsed) {
 }
 
 function ending(step) {
+  const nanos = Number(step.latency_ns ?? 0);
   return {
     kind: step.outcome ?? 'success',
-    latency: (step.latency_ms ?? ((step.latency_ns ?? 0) > 0 ? 0 : LATENCY_MS)) * MS + (step.latency_ns ?? 0),
+    latency: Number(step.latency_ms ?? (nanos > 0 ? 0 : LATENCY_MS)) * MS + nanos,
     score: step.score === undefined ? undefined : Number(step.score),
     pending: step.pending === true,
-    retryAfterMs: step.retry_after_ms,
+    retryAfterMs: step.retry_after_ms === undefined ? undefined : Number(step.retry_after_ms),
     verdicts: (step.verdicts ?? []).map((reason) => (reason === '' ? undefined : reason)),
   };
 }
@@ -76,6 +77,11 @@ export function seen(found) {
   };
 }
 
+/** Whether two numbers are the same. Beyond 2^53, in nanoseconds 104 days, JavaScript's have steps. */
+function same(expected, found) {
+  return expected === found || (Math.abs(expected) > Number.MAX_SAFE_INTEGER && Math.abs(expected - found) <= Math.abs(expected) * 1e-12);
+}
+
 function matches(expected, found, path) {
   const fail = () => {
     const show = (value) => JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? `${inner}n` : inner));
@@ -93,7 +99,7 @@ function matches(expected, found, path) {
   } else if (expected === false) {
     if (found !== null && found !== undefined && found !== false) fail();
   } else if (typeof expected === 'number' || typeof expected === 'bigint') {
-    if (found === null || found === undefined || (typeof found !== 'number' && typeof found !== 'bigint') || found != expected) fail();
+    if ((typeof found !== 'number' && typeof found !== 'bigint') || !same(Number(expected), Number(found))) fail();
   } else if (found !== expected) fail();
 }
 
@@ -149,10 +155,10 @@ export function runVector(vector, subject) {
   };
   vector.steps.forEach((step, index) => {
     try {
-      if (step.at_ms !== undefined) now = step.at_ms * MS;
-      now += step.at_ns ?? 0;
+      if (step.at_ms !== undefined) now = Number(step.at_ms) * MS;
+      now += Number(step.at_ns ?? 0);
       for (let turn = 0; turn < (step.times ?? 1); turn += 1) {
-        if (turn > 0) now += (step.every_ms ?? 0) * MS;
+        if (turn > 0) now += Number(step.every_ms ?? 0) * MS;
         if (step.do === undefined) continue;
         const answer = act(step);
         if ('error' in answer) answer.late = answer.error ?? answer.effect;
