@@ -186,6 +186,10 @@ func TestAScorerThatFailsHarmsNoCall(t *testing.T) {
 		}
 	}
 	scoring.Close()
+	// What comes later isn't scored, and harms nobody.
+	if value, err := guard.Execute(context.Background(), func(context.Context) (string, error) { return "late", nil }); value != "late" || err != nil {
+		t.Errorf("%q %v", value, err)
+	}
 	if metrics := registry.MetricsText(); !strings.Contains(metrics, `softfuse_scorer_failures_total{breaker="test",scorer="broken",reason="trapped"} 10`) {
 		t.Error(metrics)
 	}
