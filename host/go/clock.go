@@ -10,7 +10,8 @@ import (
 // Clock is a monotonic clock.
 type Clock interface {
 	// Now is the time since an origin of the clock's choice. A reading that is earlier than one before is taken as the latest, since
-	// goroutines race.
+	// goroutines race. It is read once when a call begins and once when it ends, by the caller's goroutine: should it panic, that one
+	// does.
 	Now() time.Duration
 }
 

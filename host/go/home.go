@@ -52,6 +52,16 @@ func (s *shared) now() int64 {
 	return int64(s.clock.Now())
 }
 
+// caughtNow is for where a lock is held: a clock of the user's that panics stands at 0, and time never runs backwards.
+func (s *shared) caughtNow() (now int64) {
+	defer func() {
+		if recover() != nil {
+			now = 0
+		}
+	}()
+	return s.now()
+}
+
 // lendings bounds how many buffers are lent at once.
 type lendings struct {
 	max  int64

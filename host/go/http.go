@@ -15,7 +15,8 @@ import (
 //
 // A response's status says what it counts as ([KindOfStatus]), and its `Retry-After` is taken. The call has ended when the body was read
 // to its end or closed, so that a body that breaks off counts as a failure, and its latency is all of it; a body that is closed before
-// its end is the caller's doing, and counts as what its status says. A refusal is an [*OpenError]; no request is made then.
+// its end is the caller's doing, and counts as what its status says. So close it, as [net/http] asks: a call whose body is left open is never
+// settled. A refusal is an [*OpenError]; no request is made then.
 type Transport struct {
 	// Base makes the requests. Nil: [http.DefaultTransport].
 	Base http.RoundTripper
@@ -56,7 +57,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := base.RoundTrip(request.WithContext(c))
 	c.returned = true
 	outcome := t.classify(c, response, err)
-	if err != nil || response.Body == nil || outcome.kind.IsFailure() {
+	if err != nil || response.Body == nil || response.Body == http.NoBody || outcome.kind.IsFailure() {
 		c.permit.settleOwed(outcome)
 		return response, err
 	}

@@ -259,7 +259,7 @@ func (o *options) compile() (*core.Compiled, error) {
 
 // newHome is one with instances of its own, that lends so many buffers at once.
 func (r *Registry) newHome(s *shared, lentMax int) *home {
-	made := &home{shared: s, slots: core.NewSlots(r.component, r.instances, s.now, core.RestSettings(r.rest), &s.metrics.component)}
+	made := &home{shared: s, slots: core.NewSlots(r.component, r.instances, s.caughtNow, core.RestSettings(r.rest), &s.metrics.component)}
 	made.lendings.max = int64(lentMax)
 	return made
 }

@@ -221,19 +221,18 @@ func (r *Registry) ListKeyed() []*Keyed {
 // Remove forgets a breaker or a family: its name is free, and its metrics end. Who holds it goes on using it. Whether there was one.
 func (r *Registry) Remove(name string) bool {
 	r.lock.Lock()
-	defer r.lock.Unlock()
-	_, isBreaker := r.breakers[name]
-	_, isFamily := r.families[name]
-	if !isBreaker && !isFamily {
-		return false
-	}
-	if found := r.breakers[name]; found != nil {
-		found.forget()
-	}
+	breaker, family := r.breakers[name], r.families[name]
 	delete(r.breakers, name)
 	delete(r.families, name)
-	r.home.metrics.end(name)
-	return true
+	if breaker != nil || family != nil {
+		r.home.metrics.end(name)
+	}
+	r.lock.Unlock()
+	if breaker != nil {
+		// Without the lock, since a callback may want it.
+		breaker.forget()
+	}
+	return breaker != nil || family != nil
 }
 
 // ResetAll resets every named breaker. The error is the first of a component's failures; the breakers before it are reset.
@@ -279,7 +278,7 @@ func (r *Registry) Close() error {
 // snapshot, but takes up no room that is accounted for.
 func (b *Breaker) forget() {
 	b.lock.Lock()
-	defer b.lock.Unlock()
+	defer b.publish()
 	now := b.leased.with(b.home.now())
 	// Nothing is lost where the component answers.
 	_, _ = b.operateLocked(asked{}, now, saveOperation)

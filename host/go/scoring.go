@@ -5,6 +5,7 @@ package softfuse
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // ScoringSettings say how answers are scored beside their calls. The zero value means the defaults.
@@ -23,6 +24,7 @@ type Scoring struct {
 	jobs   chan scoringJob
 	done   sync.WaitGroup
 	close  sync.Once
+	closed atomic.Bool
 }
 
 type scoringJob struct {
@@ -51,9 +53,16 @@ func NewScoring(scorer *Scorer, settings ScoringSettings) (*Scoring, error) {
 // Scorer is the one that scores.
 func (s *Scoring) Scorer() *Scorer { return s.scorer }
 
-// Close ends it, when what waits is scored. No call may be made with it any more.
+// Close ends it, when what waits is scored. Answers of calls that are made with it after that aren't scored, and are counted as such.
 func (s *Scoring) Close() {
-	s.close.Do(func() { close(s.jobs) })
+	s.close.Do(func() {
+		s.closed.Store(true)
+		// Whoever has a place hands in what it is for, and gives it back when that is scored: once all are here, nobody will.
+		for range cap(s.places) {
+			s.places <- struct{}{}
+		}
+		close(s.jobs)
+	})
 	s.done.Wait()
 }
 
@@ -70,13 +79,15 @@ func (s *Scoring) work() {
 
 // reserve says whether there is a place for one more answer, which is then to be submitted. Where there is none, that is counted.
 func (s *Scoring) reserve(breaker *Breaker) bool {
-	select {
-	case s.places <- struct{}{}:
-		return true
-	default:
-		breaker.meters.scorer(s.scorer.name, "")
-		return false
+	if !s.closed.Load() {
+		select {
+		case s.places <- struct{}{}:
+			return true
+		default:
+		}
 	}
+	breaker.meters.scorer(s.scorer.name, "")
+	return false
 }
 
 func (s *Scoring) submit(permit *Permit, exchange *Exchange) {

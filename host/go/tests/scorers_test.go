@@ -105,6 +105,19 @@ func TestScorersThatMisbehaveGiveNoScore(t *testing.T) {
 	}
 }
 
+func TestAScorerThatRecursesWithoutAnEndGivesNoScore(t *testing.T) {
+	const params = 16
+	component, err := hostile.Recurse(scorerBytes(t, "text"), scoreExport, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scorer := newScorer(t, "recurses", component, softfuse.ScorerSettings{Deadline: 30 * time.Second})
+	var failure *softfuse.ScorerFailure
+	if _, err := scorer.Score(text("Paris")); !errors.As(err, &failure) || failure.Reason != "stack" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestComponentsThatNeedMoreAreToldTheWay(t *testing.T) {
 	// A second core module that does something: an empty one that says that it allocates.
 	component := scorerBytes(t, "text")
@@ -186,6 +199,10 @@ func TestAScorerThatFailsHarmsNoCall(t *testing.T) {
 		}
 	}
 	scoring.Close()
+	// What comes later isn't scored, and harms nobody.
+	if value, err := guard.Execute(context.Background(), func(context.Context) (string, error) { return "late", nil }); value != "late" || err != nil {
+		t.Errorf("%q %v", value, err)
+	}
 	if metrics := registry.MetricsText(); !strings.Contains(metrics, `softfuse_scorer_failures_total{breaker="test",scorer="broken",reason="trapped"} 10`) {
 		t.Error(metrics)
 	}

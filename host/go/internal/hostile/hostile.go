@@ -93,8 +93,23 @@ func imported(content []byte) int {
 	return functions
 }
 
+// Recurse has the function of this name, which takes so many parameters, call itself with them, for ever.
+func Recurse(component []byte, export string, params int) ([]byte, error) {
+	return breakBy(component, export, func(index int) []byte {
+		body := []byte{0x00}
+		for param := range params {
+			body = append(append(body, 0x20), uleb(uint64(param))...)
+		}
+		return append(append(append(body, 0x10), uleb(uint64(index))...), 0x0b)
+	})
+}
+
 // Break gives the function of this name, as the core module exports it, another body.
 func Break(component []byte, export string, body []byte) ([]byte, error) {
+	return breakBy(component, export, func(int) []byte { return body })
+}
+
+func breakBy(component []byte, export string, body func(index int) []byte) ([]byte, error) {
 	module, err := wasm.CoreModule(component)
 	if err != nil {
 		return nil, err
@@ -116,7 +131,7 @@ func Break(component []byte, export string, body []byte) ([]byte, error) {
 	for _, one := range all {
 		content := one.content
 		if one.id == 10 {
-			content = replaced(content, index-before, body)
+			content = replaced(content, index-before, body(index))
 		}
 		made = append(append(append(made, one.id), uleb(uint64(len(content)))...), content...)
 	}
