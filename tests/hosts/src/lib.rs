@@ -1,0 +1,92 @@
+//! The hosts in other languages are tested by their own tools; this library gives them what the build has made, and starts them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+use softfuse::Builtin;
+use softfuse::components::{BREAKER, BREAKER_WIT, SCORER_WIT};
+
+/// Random histories that each host is compared with the core on.
+const HISTORIES: usize = 500;
+/// Steps of a history at most.
+const OPS_MAX: usize = 60;
+
+/// What cargo sets for the programs that it runs.
+const CARGOS_OWN: [&str; 4] = ["CARGO_ENCODED_RUSTFLAGS", "CARGO_MAKEFLAGS", "CARGO_TARGET_TMPDIR", "RUSTC_WRAPPER"];
+
+/// Hosts are tested one after another: their runners take all cores that there are, and their reports stay whole.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A command of a host's test, and what to install where its program is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// A program, and its arguments.
+    pub command: &'a [&'a str],
+    /// Where the program comes from.
+    pub from: &'a str,
+}
+
+/// Runs a host's tests in its folder, as in `host/go`: one command after another. What they print is seen as it comes.
+///
+/// # Errors
+/// For a command that can't be started, or that fails.
+pub fn test(folder: &str, scratch: &Path, steps: &[Step<'_>]) -> Result<()> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().context("the project's root")?;
+    let (components, vectors) = prepare(scratch)?;
+    ensure!(!steps.is_empty(), "{folder}: nothing would be tested");
+    for Step { command, from } in steps {
+        let [program, arguments @ ..] = command else { bail!("{folder}: a command without a program") };
+        println!("\n== {folder}: {}", command.join(" "));
+        let mut test = Command::new(program);
+        test.args(arguments).current_dir(root.join(folder));
+        test.env("SOFTFUSE_COMPONENTS", &components).env("SOFTFUSE_VECTORS", &vectors);
+        // What cargo tells its own programs isn't for another cargo, which a host's tests may start.
+        for name in CARGOS_OWN {
+            test.env_remove(name);
+        }
+        match test.status() {
+            Ok(status) => ensure!(status.success(), "{folder}: `{}` failed: {status}", command.join(" ")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!(
+                    "{folder}: there is no `{program}`; it comes with {from}. `cargo test --workspace --exclude softfuse-hosts` does without"
+                )
+            }
+            Err(error) => return Err(error).with_context(|| format!("{folder}: `{program}`")),
+        }
+    }
+    Ok(())
+}
+
+/// Writes down what hosts are built from and compared with: the components, and random histories.
+fn prepare(scratch: &Path) -> Result<(PathBuf, PathBuf)> {
+    let components = scratch.join("components");
+    write(&components.join("breaker.wasm"), BREAKER)?;
+    for scorer in Builtin::ALL {
+        write(&components.join(format!("scorers/{}.wasm", scorer.name())), scorer.bytes())?;
+    }
+    write(&components.join("wit/breaker/breaker.wit"), BREAKER_WIT.as_bytes())?;
+    write(&components.join("wit/scorer/scorer.wit"), SCORER_WIT.as_bytes())?;
+    let mut histories = String::new();
+    let mut tripped = 0;
+    for recorded in softfuse_testkit::recorded::random(HISTORIES, OPS_MAX)? {
+        histories.push_str(&recorded.text);
+        histories.push('\n');
+        tripped += usize::from(recorded.observed.trips() > 0);
+    }
+    ensure!(tripped > HISTORIES / 10, "histories that never trip prove nothing: {tripped} did");
+    let vectors = scratch.join("histories.toml");
+    write(&vectors, histories.as_bytes())?;
+    Ok((components, vectors))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::write(path, bytes).with_context(|| path.display().to_string())
+}
