@@ -142,6 +142,7 @@ impl Caller {
     ) -> PyResult<Ended<'b>> {
         // Hooks are the user's code, called from here.
         let _within = Within::begin();
+        bridge(py)?;
         let mut outcome = self.outcome(py, result)?;
         let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {

@@ -38,8 +38,11 @@ pub(crate) struct Bridge {
 
 static BRIDGE: PyOnceLock<Bridge> = PyOnceLock::new();
 
-/// The package's Python side.
+/// The package's Python side. A thread that is left behind stays here, for what it is about to call is Python's.
 pub(crate) fn bridge(py: Python<'_>) -> PyResult<&Bridge> {
+    if is_left_behind() {
+        detached(py, || ());
+    }
     BRIDGE.get_or_try_init(py, || {
         let module = py.import("softfuse._bridge")?;
         let get = |name: &str| module.getattr(name).map(Bound::unbind);
@@ -87,6 +90,8 @@ static ENDED_BY: OnceLock<ThreadId> = OnceLock::new();
 static WITHIN: AtomicUsize = AtomicUsize::new(0);
 /// How long the end of the interpreter is held up for those.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// And, where there are other threads, for the few microseconds of Python that making a value takes, at ten threads' turns.
+const LEAVE_WAIT_MIN: Duration = Duration::from_millis(50);
 
 /// Whether this thread is none of those that may still use the interpreter.
 fn is_left_behind() -> bool {
@@ -132,13 +137,16 @@ impl Drop for Within {
 }
 
 /// The interpreter is about to end, by this thread: other threads call nothing of Python's from here any more, and those that
-/// are at it are waited for, up to a second.
+/// are at it are waited for, up to a second. `alone`: there are no other threads of Python's.
 #[pyfunction]
-pub(crate) fn leave_interpreter(py: Python<'_>) {
+pub(crate) fn leave_interpreter(py: Python<'_>, alone: bool) {
     let _ = ENDED_BY.set(thread::current().id());
     ENDING.store(true, Ordering::SeqCst);
     let began = Instant::now();
     py.detach(|| {
+        if !alone {
+            thread::sleep(LEAVE_WAIT_MIN);
+        }
         while WITHIN.load(Ordering::SeqCst) > 0 && began.elapsed() < LEAVE_WAIT_MAX {
             thread::sleep(Duration::from_millis(1));
         }

@@ -14,6 +14,7 @@ The logic is one WebAssembly component, the same for every host in every languag
 from __future__ import annotations
 
 import atexit as _atexit
+import threading as _threading
 
 from ._breaker import BreakerName, CircuitBreaker, Permit
 from ._bulkhead import Bulkhead, BulkheadCounts
@@ -67,7 +68,7 @@ from ._types import (
 )
 
 # Daemon threads may be in the extension when the interpreter ends.
-_atexit.register(leave_interpreter)
+_atexit.register(lambda: leave_interpreter(_threading.active_count() == 1))
 
 __all__ = [
     "METRICS_CONTENT_TYPE",

@@ -17,7 +17,7 @@ def call_reporter() -> Optional[Reporter]:
 def take_refusal() -> CircuitBreakerOpen:
     """The exception that refuses the call which this thread has just begun in vain."""
 
-def leave_interpreter() -> None:
+def leave_interpreter(alone: bool) -> None:
     """Other threads call nothing of Python's from the extension any more."""
 
 def presets() -> list[tuple[str, str]]:
