@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use softfuse::{Breaker, ComponentFailure, StateChange};
 
-use crate::hooks::{is_locked, refusal};
+use crate::ends::refusal;
+use crate::hooks::is_locked;
 use crate::permit::Permit;
 use crate::python::{detached, error};
 use crate::registry::Policy;

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use softfuse::{CallRecord, Condition, Conditions};
 
-use crate::hooks::settling_error;
+use crate::ends::settling_error;
 use crate::python::{attached, bridge, problem};
 use crate::values::nanos_of;
 

@@ -1,46 +1,16 @@
 //! What a guarded call needs besides its breaker: what its end counts as, who scores it, and what is given instead.
 
-use std::cell::RefCell;
-
-use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{
-    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
-};
+use softfuse::{Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Score, Settled, Signal, Time};
 
 use crate::current::{self, Said};
-use crate::permit::{Permit, Reporter};
+use crate::ends::{end_reported, outcome_of, refusal, refuse, settle};
+use crate::permit::Permit;
 use crate::python::{Within, bridge, error, problem, unlocked};
 use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
-
-thread_local! {
-    /// The exception of the call that is being settled on this thread, for conditions written in Python.
-    static ERROR: RefCell<Option<Py<PyBaseException>>> = const { RefCell::new(None) };
-    /// Why the last call of this thread was refused.
-    static REFUSED: RefCell<Option<Rejected>> = const { RefCell::new(None) };
-}
-
-/// The exception that refuses the call which this thread has just begun in vain.
-#[pyfunction]
-pub(crate) fn take_refusal(py: Python<'_>) -> Option<Py<PyAny>> {
-    REFUSED.take().map(|rejected| refusal(py, &rejected).into_value(py).into_any())
-}
-
-/// Ends a call that succeeded, and whose reporter was asked for.
-#[cold]
-fn end_reported(mut permit: HostPermit<'_>, outcome: Outcome, ended: Time, reporter: &Py<Reporter>) {
-    let score = reporter.get().so_far();
-    reporter.get().comes_true(permit.reporter());
-    permit.settle_at(score.map_or(outcome, |score| outcome.with_score(score)), ended);
-}
-
-/// The exception of the call that is being settled on this thread.
-pub(crate) fn settling_error(py: Python<'_>) -> Option<Py<PyBaseException>> {
-    ERROR.with_borrow(|error| error.as_ref().map(|error| error.clone_ref(py)))
-}
 
 /// Whose breaker a call goes through.
 pub(crate) enum Source {
@@ -111,7 +81,7 @@ impl Caller {
         match admitted {
             Ok(permit) => Some(current::begin(permit)),
             Err(rejected) => {
-                REFUSED.set(Some(rejected));
+                refuse(rejected);
                 None
             }
         }
@@ -234,55 +204,6 @@ impl Caller {
             None
         })
     }
-}
-
-/// Settles a permit, with no lock of Python's held where the breaker's lock may be waited for.
-pub(crate) fn settle<'b>(
-    py: Python<'_>,
-    locked: bool,
-    raised: Option<Py<PyBaseException>>,
-    permit: HostPermit<'b>,
-    outcome: Outcome,
-    ended: Time,
-) -> Settled<'b> {
-    if raised.is_none() {
-        return unlocked(py, locked, || permit.settle_at(outcome, ended));
-    }
-    let outer = ERROR.replace(raised);
-    let settled = unlocked(py, locked, || permit.settle_at(outcome, ended));
-    drop(ERROR.replace(outer));
-    settled
-}
-
-/// A refusal as the exception that says it.
-pub(crate) fn refusal(py: Python<'_>, rejected: &Rejected) -> PyErr {
-    let retry_after = rejected.retry_after.map(|span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
-    let failure = rejected.component_failure.as_ref().map(ToString::to_string);
-    let (name, state, reason) = (&*rejected.breaker, rejected.state.as_str(), rejected.reason.as_deref());
-    let made = bridge(py).and_then(|bridge| {
-        bridge.refused.bind(py).call1((name, state, rejected.trip_count, reason, retry_after, failure))
-    });
-    made.map_or_else(|error| error, PyErr::from_value)
-}
-
-/// An outcome as the package's Python side says it: kind, latency, score, whether it is pending, Retry-After.
-pub(crate) fn outcome_of(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-    let (kind, latency, score, pending, retry_after): (
-        String,
-        Option<u64>,
-        Option<Bound<'_, PyAny>>,
-        bool,
-        Option<u64>,
-    ) = said.extract()?;
-    let mut outcome = Outcome::new(kind_of(&kind)?);
-    outcome.latency = latency.map(span_of);
-    outcome.retry_after = retry_after.map(span_of);
-    outcome.signal = match score {
-        Some(score) => Signal::Score(current::score_of(&score)?),
-        None if pending => Signal::Pending,
-        None => Signal::None,
-    };
-    Ok(outcome)
 }
 
 #[pymethods]

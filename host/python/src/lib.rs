@@ -13,6 +13,7 @@ mod breaker;
 mod bulkhead;
 mod condition;
 mod current;
+mod ends;
 mod hooks;
 mod permit;
 mod python;
@@ -41,7 +42,7 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registry::presets, module)?)?;
     module.add_function(wrap_pyfunction!(current::report_quality, module)?)?;
     module.add_function(wrap_pyfunction!(current::call_reporter, module)?)?;
-    module.add_function(wrap_pyfunction!(hooks::take_refusal, module)?)?;
+    module.add_function(wrap_pyfunction!(ends::take_refusal, module)?)?;
     module.add_function(wrap_pyfunction!(python::leave_interpreter, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -7,7 +7,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{Breaker, Effect, LateScores, Permit as HostPermit, Rejected, Reported, Score, StateChange, Time};
 
 use crate::current::{Said, began, score_of};
-use crate::hooks::{Caller, Ended, is_locked, outcome_of, settle};
+use crate::ends::{outcome_of, settle};
+use crate::hooks::{Caller, Ended, is_locked};
 use crate::python::{attached, bridge, detached, error, unlocked};
 use crate::values::{effect_name, state_change, time_of};
 
