@@ -4,9 +4,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use softfuse::{Breaker, ComponentFailure, StateChange};
 
-use crate::hooks::{is_locked, refusal};
+use crate::ends::refusal;
+use crate::hooks::is_locked;
 use crate::permit::Permit;
-use crate::python::error;
+use crate::python::{detached, error};
 use crate::registry::Policy;
 use crate::values::{operator_of, span_of, state_change, status, time_of};
 
@@ -72,24 +73,24 @@ impl Core {
     /// The exception that a call would get now, if any.
     fn would_refuse(&self, py: Python<'_>, now_ns: Option<i64>) -> Option<Py<PyAny>> {
         let now = time_of(now_ns, &self.breaker);
-        let refused = py.detach(|| self.breaker.would_refuse_at(now));
+        let refused = detached(py, || self.breaker.would_refuse_at(now));
         refused.map(|rejected| refusal(py, &rejected).into_value(py).into_any())
     }
 
     fn status<'py>(&self, py: Python<'py>, now_ns: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
         let now = time_of(now_ns, &self.breaker);
-        let read = py.detach(|| self.breaker.status_at(now)).map_err(|failure| failed(py, &failure))?;
+        let read = detached(py, || self.breaker.status_at(now)).map_err(|failure| failed(py, &failure))?;
         status(py, &read)
     }
 
     fn reset<'py>(&self, py: Python<'py>, now_ns: Option<i64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let now = time_of(now_ns, &self.breaker);
-        self.changed(py, py.detach(|| self.breaker.reset_at(now)))
+        self.changed(py, detached(py, || self.breaker.reset_at(now)))
     }
 
     fn operator<'py>(&self, py: Python<'py>, state: &str, now_ns: Option<i64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (state, now) = (operator_of(state)?, time_of(now_ns, &self.breaker));
-        self.changed(py, py.detach(|| self.breaker.set_operator_state_at(state, now)))
+        self.changed(py, detached(py, || self.breaker.set_operator_state_at(state, now)))
     }
 
     fn trip<'py>(
@@ -100,12 +101,12 @@ impl Core {
         now_ns: Option<i64>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let now = time_of(now_ns, &self.breaker);
-        self.changed(py, py.detach(|| self.breaker.trip_at(reason, open_for_ns.map(span_of), now)))
+        self.changed(py, detached(py, || self.breaker.trip_at(reason, open_for_ns.map(span_of), now)))
     }
 
     fn snapshot<'py>(&self, py: Python<'py>, now_ns: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let now = time_of(now_ns, &self.breaker);
-        let saved = py.detach(|| self.breaker.snapshot_at(now)).map_err(|failure| failed(py, &failure))?;
+        let saved = detached(py, || self.breaker.snapshot_at(now)).map_err(|failure| failed(py, &failure))?;
         Ok(PyBytes::new(py, &saved))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use softfuse::{BulkheadError, BulkheadSettings};
 
-use crate::python::{error, problem};
+use crate::python::{attached, detached, error, problem};
 use crate::values::span_of;
 
 /// How often a thread that waits looks whether it was interrupted (Ctrl-C).
@@ -49,7 +49,7 @@ struct WakeLoop(Py<PyAny>);
 
 impl Wake for WakeLoop {
     fn wake(self: Arc<Self>) {
-        Python::try_attach(|py| {
+        attached(|py| {
             if let Err(raised) = self.0.bind(py).call0() {
                 problem(py, "waking a task that waits for a bulkhead's place", raised);
             }
@@ -111,7 +111,7 @@ impl Bulkhead {
         let mut entering = pin!(self.0.enter_timeout_async(timeout));
         let waker = Waker::from(Arc::new(WakeThread(thread::current())));
         loop {
-            let polled = py.detach(|| {
+            let polled = detached(py, || {
                 let polled = entering.as_mut().poll(&mut Context::from_waker(&waker));
                 if polled.is_pending() {
                     thread::park_timeout(LOOK_EVERY);

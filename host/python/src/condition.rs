@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use softfuse::{CallRecord, Condition, Conditions};
 
-use crate::hooks::settling_error;
-use crate::python::{bridge, problem};
+use crate::ends::settling_error;
+use crate::python::{attached, bridge, problem};
 use crate::values::nanos_of;
 
 /// A condition: called with each record, and reset.
@@ -14,11 +14,11 @@ struct Written(Py<PyAny>);
 impl Condition for Written {
     fn record(&mut self, call: &CallRecord) -> Option<String> {
         // While Python ends nobody is there to be asked.
-        Python::try_attach(|py| self.ask(py, call)).flatten()
+        attached(|py| self.ask(py, call)).flatten()
     }
 
     fn reset(&mut self) {
-        Python::try_attach(|py| {
+        attached(|py| {
             if let Err(raised) = self.0.bind(py).call_method0("reset") {
                 problem(py, "a condition's reset", raised);
             }

@@ -5,21 +5,19 @@
 //! A coroutine, a generator or a `with` block may be left and entered again, so those keep theirs in a context variable. Where
 //! both are about, the one that began later on this thread is the inner one.
 //!
-//! Greenlets change places within an ordinary function, too. Where the module `greenlet` is loaded every call uses the context variable, of which each
-//! greenlet has its own.
+//! Greenlets change places within an ordinary function, too. Where the module `greenlet` is loaded, functions are wrapped so that every
+//! call uses the context variable, of which each greenlet has its own.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use softfuse::Score;
+use softfuse::{Permit as HostPermit, Score};
 
 use crate::permit::{Permit, Reporter};
 use crate::python::{bridge, error};
 
-/// Whether every call is to use the context variable.
-static CONTEXTS: AtomicBool = AtomicBool::new(false);
 static THREADS: AtomicU64 = AtomicU64::new(1);
 
 /// The innermost call of an ordinary function on a thread.
@@ -50,8 +48,48 @@ thread_local! {
     static REPORTERS: RefCell<Vec<Py<Reporter>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The calls of ordinary functions that are under way on a thread, the innermost last.
+struct Calls(Vec<(HostPermit<'static>, Outer)>);
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        // A thread that ends within calls is ended by the interpreter's end: nobody counts them any more, and what their permits would
+        // want may be gone.
+        std::mem::forget(std::mem::take(&mut self.0));
+    }
+}
+
+thread_local! {
+    static CALLS: RefCell<Calls> = const { RefCell::new(Calls(Vec::new())) };
+}
+
+/// Begins a call of an ordinary function: its place among those of its thread.
+#[inline(always)]
+pub(crate) fn begin(permit: HostPermit<'static>) -> usize {
+    let outer = enter();
+    CALLS.with_borrow_mut(|calls| {
+        calls.0.push((permit, outer));
+        calls.0.len()
+    })
+}
+
+/// Ends the call in this place. Those above it were left without a word, by an interrupt between two steps of the interpreter's:
+/// they count as cancelled.
+#[inline(always)]
+pub(crate) fn end(place: usize) -> Option<(HostPermit<'static>, Said)> {
+    let mut dropped = Vec::new();
+    let ended = CALLS.with_borrow_mut(|calls| {
+        while calls.0.len() > place {
+            dropped.extend(calls.0.pop().map(|(permit, outer)| (permit, leave(outer))));
+        }
+        if calls.0.len() == place { calls.0.pop() } else { None }
+    });
+    drop(dropped);
+    ended.map(|(permit, outer)| (permit, leave(outer)))
+}
+
 /// The outer call, for as long as an inner one lasts.
-pub(crate) struct Outer {
+struct Outer {
     serial: u64,
     score: f64,
     has_reporter: bool,
@@ -67,7 +105,7 @@ pub(crate) struct Said {
 
 /// Begins a call of an ordinary function.
 #[inline(always)]
-pub(crate) fn enter() -> Outer {
+fn enter() -> Outer {
     TOP.with(|top| {
         let serial = top.issued.get() + 1;
         top.issued.set(serial);
@@ -81,7 +119,7 @@ pub(crate) fn enter() -> Outer {
 
 /// Ends it.
 #[inline(always)]
-pub(crate) fn leave(outer: Outer) -> Said {
+fn leave(outer: Outer) -> Said {
     TOP.with(|top| {
         top.serial.set(outer.serial);
         let score = top.score.replace(outer.score);
@@ -103,18 +141,6 @@ pub(crate) fn began() -> (u64, u64) {
         top.issued.set(serial);
         (top.thread.get(), serial)
     })
-}
-
-/// Whether every call is to use the context variable.
-#[inline(always)]
-pub(crate) fn by_context() -> bool {
-    CONTEXTS.load(Ordering::Relaxed)
-}
-
-/// From now on every call uses the context variable.
-#[pyfunction]
-pub(crate) fn use_contexts() {
-    CONTEXTS.store(true, Ordering::Relaxed);
 }
 
 /// A Python number as a score.

@@ -1,30 +1,16 @@
 //! What a guarded call needs besides its breaker: what its end counts as, who scores it, and what is given instead.
 
-use std::cell::RefCell;
-
-use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{
-    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
-};
+use softfuse::{Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Score, Settled, Signal, Time};
 
-use crate::current::Said;
+use crate::current::{self, Said};
+use crate::ends::{end_reported, outcome_of, refusal, refuse, settle};
 use crate::permit::Permit;
-use crate::python::{bridge, error, problem, unlocked};
+use crate::python::{Within, bridge, error, problem, unlocked};
 use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
-
-thread_local! {
-    /// The exception of the call that is being settled on this thread, for conditions written in Python.
-    static ERROR: RefCell<Option<Py<PyBaseException>>> = const { RefCell::new(None) };
-}
-
-/// The exception of the call that is being settled on this thread.
-pub(crate) fn settling_error(py: Python<'_>) -> Option<Py<PyBaseException>> {
-    ERROR.with_borrow(|error| error.as_ref().map(|error| error.clone_ref(py)))
-}
 
 /// Whose breaker a call goes through.
 pub(crate) enum Source {
@@ -33,21 +19,12 @@ pub(crate) enum Source {
     Keyed(Keyed, Py<PyAny>),
 }
 
-/// What is given where a call is refused, or fails and opens the circuit by that.
-enum Fallback {
-    /// Nothing: the error is raised.
-    Raise,
-    Value(Py<PyAny>),
-    Callable(Py<PyAny>),
-}
-
 /// A breaker's guard for calls of one kind, for wrappers that are written in Python.
 #[pyclass(frozen, module = "softfuse._softfuse")]
 pub(crate) struct Caller {
     pub(crate) source: Source,
     score_fn: Option<Py<PyAny>>,
     classify: Option<Py<PyAny>>,
-    fallback: Fallback,
     scored_by: Option<ScoredBy>,
     /// An answer with a score under this is replaced by the fallback's.
     replace_below: Option<Score>,
@@ -93,6 +70,23 @@ pub(crate) fn is_locked(breaker: &Breaker) -> bool {
 }
 
 impl Caller {
+    #[inline(always)]
+    fn enter_through(&self, py: Python<'_>, breaker: &Breaker) -> Option<usize> {
+        let now = breaker.now();
+        let admitted = if self.is_locked {
+            unlocked(py, true, || breaker.permit_at(now).map(HostPermit::into_owned))
+        } else {
+            breaker.permit_at(now).map(HostPermit::into_owned)
+        };
+        match admitted {
+            Ok(permit) => Some(current::begin(permit)),
+            Err(rejected) => {
+                refuse(rejected);
+                None
+            }
+        }
+    }
+
     /// The breaker of this call; `None` where [`Source::One`] has it.
     pub(crate) fn keyed(
         &self,
@@ -106,20 +100,6 @@ impl Caller {
         found.map(Some).map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
     }
 
-    /// What is given in the place of an answer, or the error.
-    pub(crate) fn instead<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-        otherwise: impl FnOnce() -> PyErr,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match &self.fallback {
-            Fallback::Raise => Err(otherwise()),
-            Fallback::Value(value) => Ok(value.bind(args.py()).clone()),
-            Fallback::Callable(call) => call.bind(args.py()).call(args, kwargs),
-        }
-    }
-
     /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
     pub(crate) fn end<'b>(
         &self,
@@ -130,6 +110,9 @@ impl Caller {
         ended: Time,
         scored: Option<Option<Score>>,
     ) -> PyResult<Ended<'b>> {
+        // Hooks are the user's code, called from here.
+        let _within = Within::begin();
+        bridge(py)?;
         let mut outcome = self.outcome(py, result)?;
         let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {
@@ -185,23 +168,6 @@ impl Caller {
         Some(exchange)
     }
 
-    /// What is given in the place of an answer that is bad; the answer itself where there is no fallback, or it fails.
-    pub(crate) fn instead_of<'py>(
-        &self,
-        answer: Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> Bound<'py, PyAny> {
-        match &self.fallback {
-            Fallback::Raise => answer,
-            Fallback::Value(value) => value.bind(args.py()).clone(),
-            Fallback::Callable(call) => call.bind(args.py()).call(args, kwargs).unwrap_or_else(|raised| {
-                problem(args.py(), "the fallback of a bad answer", raised);
-                answer
-            }),
-        }
-    }
-
     /// What a call's end counts as.
     fn outcome(&self, py: Python<'_>, result: Result<&Bound<'_, PyAny>, &PyErr>) -> PyResult<Outcome> {
         let bridge = bridge(py)?;
@@ -240,59 +206,9 @@ impl Caller {
     }
 }
 
-/// Settles a permit, with no lock of Python's held where the breaker's lock may be waited for.
-pub(crate) fn settle<'b>(
-    py: Python<'_>,
-    locked: bool,
-    raised: Option<Py<PyBaseException>>,
-    permit: HostPermit<'b>,
-    outcome: Outcome,
-    ended: Time,
-) -> Settled<'b> {
-    if raised.is_none() {
-        return unlocked(py, locked, || permit.settle_at(outcome, ended));
-    }
-    let outer = ERROR.replace(raised);
-    let settled = unlocked(py, locked, || permit.settle_at(outcome, ended));
-    drop(ERROR.replace(outer));
-    settled
-}
-
-/// A refusal as the exception that says it.
-pub(crate) fn refusal(py: Python<'_>, rejected: &Rejected) -> PyErr {
-    let retry_after = rejected.retry_after.map(|span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
-    let failure = rejected.component_failure.as_ref().map(ToString::to_string);
-    let (name, state, reason) = (&*rejected.breaker, rejected.state.as_str(), rejected.reason.as_deref());
-    let made = bridge(py).and_then(|bridge| {
-        bridge.refused.bind(py).call1((name, state, rejected.trip_count, reason, retry_after, failure))
-    });
-    made.map_or_else(|error| error, PyErr::from_value)
-}
-
-/// An outcome as the package's Python side says it: kind, latency, score, whether it is pending, Retry-After.
-pub(crate) fn outcome_of(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-    let (kind, latency, score, pending, retry_after): (
-        String,
-        Option<u64>,
-        Option<Bound<'_, PyAny>>,
-        bool,
-        Option<u64>,
-    ) = said.extract()?;
-    let mut outcome = Outcome::new(kind_of(&kind)?);
-    outcome.latency = latency.map(span_of);
-    outcome.retry_after = retry_after.map(span_of);
-    outcome.signal = match score {
-        Some(score) => Signal::Score(crate::current::score_of(&score)?),
-        None if pending => Signal::Pending,
-        None => Signal::None,
-    };
-    Ok(outcome)
-}
-
 #[pymethods]
 impl Caller {
-    /// Of a breaker (`Core`), or of a family with a function that makes keys. `fallback` is a pair: whether there is one, and it;
-    /// `scored_by` a scorer, what it is shown, and whether answers wait for it.
+    /// Of a breaker (`Core`), or of a family with a function that makes keys. `scored_by` a scorer, what it is shown, and whether answers wait for it.
     #[new]
     #[allow(
         clippy::too_many_arguments,
@@ -303,11 +219,9 @@ impl Caller {
         key: Option<Py<PyAny>>,
         score_fn: Option<Py<PyAny>>,
         classify: Option<Py<PyAny>>,
-        fallback: (bool, Py<PyAny>),
         scored_by: Option<(Py<Scorer>, Option<Py<PyAny>>, bool)>,
         replace_below: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let py = source.py();
         let (source, is_locked) = match key {
             Some(key) => {
                 let family = source.cast::<crate::registry::Family>()?.get().family();
@@ -319,17 +233,11 @@ impl Caller {
                 (Source::One(breaker.clone()), is_locked(breaker))
             }
         };
-        let (is_given, fallback) = fallback;
-        let fallback = match (is_given, fallback.bind(py).is_callable()) {
-            (false, _) => Fallback::Raise,
-            (true, true) => Fallback::Callable(fallback),
-            (true, false) => Fallback::Value(fallback),
-        };
-        let replace_below = replace_below.map(|limit| crate::current::score_of(&limit)).transpose()?;
+        let replace_below = replace_below.map(|limit| current::score_of(&limit)).transpose()?;
         let scored_by = scored_by.map(|(scorer, exchange, before_answer)| ScoredBy { scorer, exchange, before_answer });
         let is_plain =
             score_fn.is_none() && classify.is_none() && scored_by.is_none() && replace_below.is_none() && !is_locked;
-        Ok(Self { source, score_fn, classify, fallback, scored_by, replace_below, is_plain, is_locked })
+        Ok(Self { source, score_fn, classify, scored_by, replace_below, is_plain, is_locked })
     }
 
     /// Asks for the right to one call with these arguments: a permit, or the exception that refuses it, which isn't raised.
@@ -364,32 +272,59 @@ impl Caller {
         scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
     }
 
-    /// What is given in the place of an answer that is bad.
-    fn replace<'py>(
-        &self,
-        answer: Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-    ) -> Bound<'py, PyAny> {
-        self.instead_of(answer, args, Some(kwargs))
+    /// Begins a call of an ordinary function: its place among those of this thread. `None` where it is refused, and [`refusal`] says
+    /// why.
+    fn enter(&self, py: Python<'_>) -> Option<usize> {
+        let Source::One(breaker) = &self.source else { return None };
+        self.enter_through(py, breaker)
     }
 
-    /// The fallback's answer; raises `otherwise` where there is no fallback.
-    fn fall_back<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-        otherwise: Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.instead(args, Some(kwargs), || PyErr::from_value(otherwise))
+    /// [`enter`](Self::enter), through the breaker of a key that is made of these arguments.
+    fn enter_keyed(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Option<usize>> {
+        let keyed = self.keyed(args, Some(kwargs))?;
+        Ok(keyed.and_then(|breaker| self.enter_through(args.py(), &breaker)))
+    }
+
+    /// Ends the call in this place, which has succeeded.
+    fn leave(&self, place: usize) {
+        if let Some((permit, said)) = current::end(place) {
+            let ended = permit.breaker().now();
+            let mut outcome = Outcome::success();
+            if let Ok(score) = Score::new(said.score) {
+                outcome = outcome.with_score(score);
+            }
+            match said.reporter {
+                None => drop(permit.settle_at(outcome, ended)),
+                Some(reporter) => end_reported(permit, outcome, ended, &reporter),
+            }
+        }
+    }
+
+    /// Ends the call in this place with its answer, where there are hooks to be asked: whether the fallback is to take its place.
+    fn leave_with(&self, place: usize, answer: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some((permit, said)) = current::end(place) else { return Ok(false) };
+        let ended = permit.breaker().now();
+        Ok(self.end(answer.py(), permit, Ok(answer), said, ended, None)?.is_bad)
+    }
+
+    /// Ends the call in this place with what it raised: whether the fallback is to take its place.
+    fn fail(&self, place: usize, raised: Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = raised.py();
+        let Some((permit, said)) = current::end(place) else { return Ok(false) };
+        let ended = permit.breaker().now();
+        let ended = self.end(py, permit, Err(&PyErr::from_value(raised)), said, ended, None)?;
+        Ok(ended.settled.tripped())
+    }
+
+    /// Whether a success needs nobody to look at it, so that `leave` will do.
+    #[getter]
+    fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Source::Keyed(_, key) = &self.source {
             visit.call(key)?;
-        }
-        if let Fallback::Value(held) | Fallback::Callable(held) = &self.fallback {
-            visit.call(held)?;
         }
         if let Some(ScoredBy { exchange, .. }) = &self.scored_by {
             visit.call(exchange)?;

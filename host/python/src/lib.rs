@@ -1,7 +1,9 @@
 //! The extension module of the Python package `softfuse`: converts, keeps a call's place, and calls the Rust host.
 //!
 //! What decides is the breaker component, and what users see is the Python package beside this (`python/softfuse`). Whatever is on a
-//! guarded call's way is here, so that it costs little: [`guarded`] makes the call, [`current`] knows which call is under way.
+//! guarded call's way is here, so that it costs little: [`hooks`] begins and ends calls, [`current`] knows which is under way. The
+//! call itself is made in Python: a frame of ours below it would be unwound where the interpreter ends while a daemon thread is in
+//! it, which Rust aborts for (see [`python::detached`]).
 //!
 //! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks
 //! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first ([`python::unlocked`]); everybody else keeps it, since a
@@ -11,7 +13,7 @@ mod breaker;
 mod bulkhead;
 mod condition;
 mod current;
-mod guarded;
+mod ends;
 mod hooks;
 mod permit;
 mod python;
@@ -28,7 +30,6 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bulkhead::Bulkhead>()?;
     module.add_class::<bulkhead::Entering>()?;
     module.add_class::<bulkhead::Place>()?;
-    module.add_class::<guarded::Guarded>()?;
     module.add_class::<hooks::Caller>()?;
     module.add_class::<permit::Permit>()?;
     module.add_class::<permit::Late>()?;
@@ -41,6 +42,7 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registry::presets, module)?)?;
     module.add_function(wrap_pyfunction!(current::report_quality, module)?)?;
     module.add_function(wrap_pyfunction!(current::call_reporter, module)?)?;
-    module.add_function(wrap_pyfunction!(current::use_contexts, module)?)?;
+    module.add_function(wrap_pyfunction!(ends::take_refusal, module)?)?;
+    module.add_function(wrap_pyfunction!(python::leave_interpreter, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -7,8 +7,9 @@ use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{Breaker, Effect, LateScores, Permit as HostPermit, Rejected, Reported, Score, StateChange, Time};
 
 use crate::current::{Said, began, score_of};
-use crate::hooks::{Caller, Ended, is_locked, outcome_of, settle};
-use crate::python::{bridge, error, unlocked};
+use crate::ends::{outcome_of, settle};
+use crate::hooks::{Caller, Ended, is_locked};
+use crate::python::{attached, bridge, detached, error, unlocked};
 use crate::values::{effect_name, state_change, time_of};
 
 type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
@@ -127,7 +128,7 @@ impl Drop for Permit {
 fn drop_unlocked<T: Send>(locked: bool, dropped: T) {
     let mut dropped = Some(dropped);
     if locked {
-        Python::try_attach(|py| py.detach(|| drop(dropped.take())));
+        attached(|py| detached(py, || drop(dropped.take())));
     }
     // While Python ends nobody waits for it.
     drop(dropped);

@@ -1,5 +1,10 @@
 //! What the extension takes from the package's Python side, and how it lets go of the interpreter's lock.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -33,8 +38,11 @@ pub(crate) struct Bridge {
 
 static BRIDGE: PyOnceLock<Bridge> = PyOnceLock::new();
 
-/// The package's Python side.
+/// The package's Python side. A thread that is left behind stays here, for what it is about to call is Python's.
 pub(crate) fn bridge(py: Python<'_>) -> PyResult<&Bridge> {
+    if is_left_behind() {
+        detached(py, || ());
+    }
     BRIDGE.get_or_try_init(py, || {
         let module = py.import("softfuse._bridge")?;
         let get = |name: &str| module.getattr(name).map(Bound::unbind);
@@ -71,5 +79,76 @@ pub(crate) fn problem(py: Python<'_>, what: &str, error: PyErr) {
 
 /// Runs what may wait for a lock whose holder may be waiting for the GIL.
 pub(crate) fn unlocked<T: Send>(py: Python<'_>, locked: bool, run: impl FnOnce() -> T + Send) -> T {
-    if locked { py.detach(run) } else { run() }
+    if locked { detached(py, run) } else { run() }
+}
+
+/// Whether the interpreter is about to end: [`leave_interpreter`] was called.
+static ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that ends it.
+static ENDED_BY: OnceLock<ThreadId> = OnceLock::new();
+/// Calls from here into Python that are under way.
+static WITHIN: AtomicUsize = AtomicUsize::new(0);
+/// How long the end of the interpreter is held up for those.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// And, where there are other threads, for the few microseconds of Python that making a value takes, at ten threads' turns.
+const LEAVE_WAIT_MIN: Duration = Duration::from_millis(50);
+
+/// Whether this thread is none of those that may still use the interpreter.
+fn is_left_behind() -> bool {
+    ENDING.load(Ordering::SeqCst) && ENDED_BY.get().is_some_and(|thread| *thread != thread::current().id())
+}
+
+/// Lets the GIL go for as long as something runs.
+///
+/// Up to Python 3.13 a thread that asks for the GIL while the interpreter ends is ended itself, by an unwinding that Rust takes for a foreign
+/// exception, and aborts the process for. So such a thread (a daemon's) stays here for the moment that is left, as Python does it from 3.14 on.
+pub(crate) fn detached<T: Send>(py: Python<'_>, run: impl FnOnce() -> T + Send) -> T {
+    py.detach(|| {
+        let done = run();
+        while is_left_behind() {
+            thread::park();
+        }
+        done
+    })
+}
+
+/// Calls into Python from a place that has no GIL, or none for sure. `None` where the interpreter is about to end: nobody is
+/// there to be asked.
+pub(crate) fn attached<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    let _within = Within::begin()?;
+    Python::try_attach(call)
+}
+
+/// Holds up the interpreter's end while code of the user's is called from here.
+pub(crate) struct Within;
+
+impl Within {
+    pub(crate) fn begin() -> Option<Self> {
+        WITHIN.fetch_add(1, Ordering::SeqCst);
+        let within = Self;
+        if is_left_behind() { None } else { Some(within) }
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The interpreter is about to end, by this thread: other threads call nothing of Python's from here any more, and those that
+/// are at it are waited for, up to a second. `alone`: there are no other threads of Python's.
+#[pyfunction]
+pub(crate) fn leave_interpreter(py: Python<'_>, alone: bool) {
+    let _ = ENDED_BY.set(thread::current().id());
+    ENDING.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    py.detach(|| {
+        if !alone {
+            thread::sleep(LEAVE_WAIT_MIN);
+        }
+        while WITHIN.load(Ordering::SeqCst) > 0 && began.elapsed() < LEAVE_WAIT_MAX {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
 }

@@ -13,7 +13,7 @@ use softfuse::{
 
 use crate::breaker::Core;
 use crate::condition::conditions;
-use crate::python::{error, problem};
+use crate::python::{attached, detached, error, problem};
 use crate::values::{span_of, state_change};
 
 /// A clock that is set by hand, in nanoseconds.
@@ -139,7 +139,7 @@ impl Registry {
             };
         }
         // Compiles the component where its code isn't cached.
-        let built = py.detach(|| builder.build());
+        let built = detached(py, || builder.build());
         Ok(Self { registry: built.map_err(|failed| not_loaded(py, &failed))? })
     }
 
@@ -148,12 +148,12 @@ impl Registry {
     }
 
     fn policy(&self, py: Python<'_>, source_name: &str, text: &str) -> PyResult<Policy> {
-        let loaded = py.detach(|| self.registry.policy(source_name, text));
+        let loaded = detached(py, || self.registry.policy(source_name, text));
         loaded.map(Policy::of).map_err(|failed| no_policy(py, &failed))
     }
 
     fn policy_file(&self, py: Python<'_>, path: PathBuf) -> PyResult<Policy> {
-        let loaded = py.detach(|| self.registry.policy_file(&path));
+        let loaded = detached(py, || self.registry.policy_file(&path));
         loaded.map(Policy::of).map_err(|failed| no_policy(py, &failed))
     }
 
@@ -165,7 +165,7 @@ impl Registry {
         given: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Core> {
         let given = conditions(given)?;
-        let made = py.detach(|| self.registry.breaker_with(name, &policy.policy, given));
+        let made = detached(py, || self.registry.breaker_with(name, &policy.policy, given));
         made.map(Core::of).map_err(|failed| no_breaker(py, &failed))
     }
 
@@ -184,7 +184,7 @@ impl Registry {
         let bytes = snapshot.as_bytes().to_vec();
         let now = now_ns.map_or_else(|| self.registry.now(), Time::from_nanos);
         let away = span_of(away_ns);
-        let made = py.detach(|| self.registry.restore_at(name, &policy.policy, given, &bytes, away, now));
+        let made = detached(py, || self.registry.restore_at(name, &policy.policy, given, &bytes, away, now));
         made.map(Core::of).map_err(|failed| no_breaker(py, &failed))
     }
 
@@ -209,7 +209,7 @@ impl Registry {
             retired_bytes_max: retired_bytes_max.unwrap_or(defaults.retired_bytes_max),
             conditions: make_conditions.map(|make| -> Arc<dyn Fn(&str) -> softfuse::Conditions + Send + Sync> {
                 Arc::new(move |key| {
-                    let made = Python::try_attach(|py| {
+                    let made = attached(|py| {
                         let made = make.bind(py).call1((key,)).and_then(|made| conditions(Some(made.cast()?)));
                         made.unwrap_or_else(|raised| {
                             problem(py, "making a key's conditions", raised);
@@ -220,21 +220,21 @@ impl Registry {
                 })
             }),
         };
-        let made = py.detach(|| self.registry.keyed(name, &policy.policy, settings));
+        let made = detached(py, || self.registry.keyed(name, &policy.policy, settings));
         made.map(|family| Family { family }).map_err(|failed| no_breaker(py, &failed))
     }
 
     fn remove(&self, py: Python<'_>, name: &str) -> bool {
-        py.detach(|| self.registry.remove(name))
+        detached(py, || self.registry.remove(name))
     }
 
     fn metrics_text(&self, py: Python<'_>) -> String {
-        py.detach(|| self.registry.metrics_text())
+        detached(py, || self.registry.metrics_text())
     }
 
     /// The status code, the summary, and the page as JSON.
     fn health(&self, py: Python<'_>) -> (u16, String, String) {
-        let health = py.detach(|| self.registry.health());
+        let health = detached(py, || self.registry.health());
         (health.status_code(), health.to_string(), health.to_json())
     }
 
@@ -242,7 +242,7 @@ impl Registry {
     fn on_event(&self, state_changed: Py<PyAny>, other: Py<PyAny>) {
         self.registry.on_event(move |event| {
             // While Python ends nobody is there to be told.
-            Python::try_attach(|py| {
+            attached(|py| {
                 if let Err(raised) = told(py, event, &state_changed, &other) {
                     problem(py, "an event callback", raised);
                 }
@@ -283,7 +283,7 @@ impl Family {
 #[pymethods]
 impl Family {
     fn get(&self, py: Python<'_>, key: &str) -> PyResult<Core> {
-        py.detach(|| self.family.get(key)).map(Core::of).map_err(|failed| no_breaker(py, &failed))
+        detached(py, || self.family.get(key)).map(Core::of).map_err(|failed| no_breaker(py, &failed))
     }
 
     fn overflow(&self) -> Core {

@@ -9,7 +9,7 @@ use softfuse::{
     Body, Builtin, Exchange, ExchangeHead, Score, ScoreOutcome, ScorerError, ScorerSettings, Scoring, ScoringSettings,
 };
 
-use crate::python::{error, problem};
+use crate::python::{detached, error, problem};
 use crate::registry::engine;
 use crate::values::span_of;
 
@@ -29,7 +29,7 @@ impl Scorer {
 
     /// Scores an exchange on this thread. Its failure is no score, and is logged.
     pub(crate) fn score_now(&self, py: Python<'_>, exchange: &Exchange) -> Option<Score> {
-        let outcome = py.detach(|| self.scorer.score(exchange));
+        let outcome = detached(py, || self.scorer.score(exchange));
         if let ScoreOutcome::Failed(failure) = &outcome {
             let text = format!("{}: {failure}", self.scorer.name());
             problem(py, "a scorer", error(py, "ScorerError", (text,)));
@@ -89,19 +89,19 @@ impl Scorer {
             return Err(pyo3::exceptions::PyValueError::new_err(message));
         };
         let (engine, (scorer, scoring)) = (engine(py)?, settings_of(settings)?);
-        made(py, py.detach(|| softfuse::Scorer::builtin(engine, builtin, scorer)), scoring)
+        made(py, detached(py, || softfuse::Scorer::builtin(engine, builtin, scorer)), scoring)
     }
 
     #[staticmethod]
     fn from_file(py: Python<'_>, path: PathBuf, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let (engine, (scorer, scoring)) = (engine(py)?, settings_of(settings)?);
-        made(py, py.detach(|| softfuse::Scorer::from_file(engine, &path, scorer)), scoring)
+        made(py, detached(py, || softfuse::Scorer::from_file(engine, &path, scorer)), scoring)
     }
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, name: &str, bytes: Vec<u8>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let (engine, (scorer, scoring)) = (engine(py)?, settings_of(settings)?);
-        made(py, py.detach(|| softfuse::Scorer::from_bytes(engine, name, &bytes, scorer)), scoring)
+        made(py, detached(py, || softfuse::Scorer::from_bytes(engine, name, &bytes, scorer)), scoring)
     }
 
     #[getter]
@@ -112,7 +112,7 @@ impl Scorer {
     /// Scores an exchange on this thread: the score, and where there is none what it came to, in a word and in words.
     fn score(&self, exchange: &Bound<'_, PyAny>) -> PyResult<(Option<f64>, &'static str, String)> {
         let (py, exchange) = (exchange.py(), exchange_of(exchange)?);
-        Ok(match py.detach(|| self.scorer.score(&exchange)) {
+        Ok(match detached(py, || self.scorer.score(&exchange)) {
             ScoreOutcome::Score(score) => (Some(score.get()), "score", String::new()),
             ScoreOutcome::Abstained(why) => (None, "abstained", why),
             ScoreOutcome::Failed(failure) => (None, failure.as_str(), failure.to_string()),

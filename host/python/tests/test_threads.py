@@ -195,3 +195,53 @@ def test_a_permit_is_settled_once(registry: Registry) -> None:
     for _ in range(50):
         permit = breaker.before()
         assert sum(in_threads(3, lambda number: race(permit))) == 1
+
+
+def test_the_interpreter_ends_while_daemons_call() -> None:
+    """Whatever daemon threads are at: the process ends by itself, and well."""
+    import subprocess
+    import sys
+
+    program = """
+import threading, time, softfuse
+
+class Mine:
+    def __call__(self, record): return sum(range(2000)) < 0
+    def reset(self): pass
+
+scorer = softfuse.Scorer.builtin("text")
+quality = softfuse.quality_below(.5, window=2)
+
+@softfuse.circuit_breaker(quality, on_state_change=lambda *_: time.sleep(.002), name="plain")
+def plain(): time.sleep(.0005); softfuse.report_quality(.1); return sum(range(1000))
+
+@softfuse.circuit_breaker(softfuse.any_of(Mine(), quality), score_fn=lambda n: sum(range(500)), name="hooks")
+def hooks(): return sum(range(1000))
+
+@softfuse.circuit_breaker(quality, scorer=scorer, name="scored")
+def scored(): return "word " * 1000
+
+bulkhead = softfuse.Bulkhead("full", 1)
+
+def loop(call):
+    while True:
+        try: call()
+        except softfuse.CircuitBreakerOpen: call.breaker.reset()
+        except softfuse.BulkheadError: pass
+
+def waits():
+    while True:
+        with bulkhead: time.sleep(.001)
+
+def asks():
+    while True: softfuse.default_registry().metrics_text()
+
+softfuse.default_registry()
+import logging; logging.disable()
+for target, args in [(loop, (plain,)), (loop, (hooks,)), (loop, (scored,)), (waits, ()), (waits, ()), (asks, ())]:
+    threading.Thread(target=target, args=args, daemon=True).start()
+time.sleep(.1)
+"""
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "FATAL" not in done.stderr, done.stderr

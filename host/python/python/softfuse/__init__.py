@@ -13,6 +13,9 @@ The logic is one WebAssembly component, the same for every host in every languag
 
 from __future__ import annotations
 
+import atexit as _atexit
+import threading as _threading
+
 from ._breaker import BreakerName, CircuitBreaker, Permit
 from ._bulkhead import Bulkhead, BulkheadCounts
 from ._conditions import (
@@ -48,7 +51,7 @@ from ._providers import Providers
 from ._record import CallRecord, Condition
 from ._registry import METRICS_CONTENT_TYPE, Health, Keyed, ManualClock, Registry, default_registry
 from ._scorer import Exchange, Score, Scorer
-from ._softfuse import LateScores, Reporter, __version__, call_reporter, report_quality
+from ._softfuse import LateScores, Reporter, __version__, call_reporter, leave_interpreter, report_quality
 from ._states import State
 from ._types import (
     Cause,
@@ -63,6 +66,9 @@ from ._types import (
     Trip,
     TripReport,
 )
+
+# Daemon threads may be in the extension when the interpreter ends.
+_atexit.register(lambda: leave_interpreter(_threading.active_count() == 1))
 
 __all__ = [
     "METRICS_CONTENT_TYPE",

@@ -164,7 +164,7 @@ class CircuitBreaker:
         What is raised inside is the call's end; ``report_quality`` finds the call. It raises ``CircuitBreakerOpen`` on entry
         where the call is refused.
         """
-        return Guard(self._plain if classify is None else Caller(self._core, None, None, classify, (False, None), None, None))
+        return Guard(self._plain if classify is None else Caller(self._core, None, None, classify, None, None))
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Calls a function through the breaker. Raises ``CircuitBreakerOpen`` where the call is refused."""
@@ -174,7 +174,7 @@ class CircuitBreaker:
     @property
     def _plain(self) -> Caller:
         if self._caller is None:
-            self._caller = Caller(self._core, None, None, None, (False, None), None, None)
+            self._caller = Caller(self._core, None, None, None, None, None)
         return self._caller
 
     def reset(self, *, now_ns: Optional[int] = None) -> Optional[StateChange]:

@@ -13,8 +13,8 @@ from ._policy import Adaptive, Policy, PolicySpan
 from ._record import Condition
 from ._registry import AnyPolicy, Keyed, Registry, default_registry
 from ._scorer import Scorer
-from ._softfuse import Caller, GuardedFunction, use_contexts
-from ._wrap import wrap_async_generator, wrap_coroutine, wrap_generator
+from ._softfuse import Caller
+from ._wrap import Fallback, wrap_async_generator, wrap_coroutine, wrap_function, wrap_generator, wrap_in_context
 
 if TYPE_CHECKING:
     import os
@@ -93,23 +93,19 @@ def circuit_breaker(
             return cast(F, type(function)(decorate(function.__func__)))
         if not callable(function):
             raise TypeError(f"circuit_breaker decorates functions, and {function!r} can't be called")
-        if "greenlet" in sys.modules:
-            # Greenlets change places within an ordinary function, so that only contexts tell their calls apart.
-            use_contexts()
         home = default_registry() if registry is None else registry
         breaker = _breaker(home, name or _name_of(function), given, settings, key is not None)
         if on_state_change is not None:
             breaker.on_state_change(on_state_change)
         held = breaker._family if isinstance(breaker, Keyed) else breaker._core
         scored_by = None if scorer is None else (scorer._core, exchange, score_before_answer)
-        caller = Caller(held, key, score_fn, classify, (_is_fallback(fallback), fallback), scored_by, replace_below)
-        return cast(F, _wrap(function, caller, breaker))
+        caller = Caller(held, key, score_fn, classify, scored_by, replace_below)
+        wrapper = _wrap(function, caller, Fallback(fallback), key is not None)
+        functools.update_wrapper(wrapper, function)
+        wrapper.breaker = breaker
+        return cast(F, wrapper)
 
     return decorate
-
-
-def _is_fallback(fallback: Any) -> bool:
-    return not (isinstance(fallback, str) and fallback == "raise")
 
 
 def _policy(
@@ -144,14 +140,13 @@ def _is(test: Callable[[Any], bool], function: Any) -> bool:
     return test(function) or (not inspect.isroutine(function) and test(getattr(function, "__call__", None)))
 
 
-def _wrap(function: Callable[..., Any], caller: Caller, breaker: Union[CircuitBreaker, Keyed]) -> Any:
+def _wrap(function: Callable[..., Any], caller: Caller, fall_back: Fallback, keyed: bool) -> Any:
     if _is(inspect.iscoroutinefunction, function):
-        wrapper: Any = wrap_coroutine(function, caller)
-    elif _is(inspect.isasyncgenfunction, function):
-        wrapper = wrap_async_generator(function, caller)
-    elif _is(inspect.isgeneratorfunction, function):
-        wrapper = wrap_generator(function, caller)
-    else:
-        return functools.update_wrapper(GuardedFunction(function, caller, breaker), function)
-    wrapper.breaker = breaker
-    return functools.update_wrapper(wrapper, function)
+        return wrap_coroutine(function, caller, fall_back)
+    if _is(inspect.isasyncgenfunction, function):
+        return wrap_async_generator(function, caller, fall_back)
+    if _is(inspect.isgeneratorfunction, function):
+        return wrap_generator(function, caller, fall_back)
+    if "greenlet" in sys.modules:
+        return wrap_in_context(function, caller, fall_back)
+    return wrap_function(function, caller, fall_back, keyed)

@@ -50,7 +50,7 @@ class Providers:
         self._on_failure = move_on == "failure"
         self._classify = classify
         self._callers = {
-            breaker.name: Caller(breaker._core, None, score_fn, classify, (False, None), None, None)
+            breaker.name: Caller(breaker._core, None, score_fn, classify, None, None)
             for breaker in self.breakers
         }
 

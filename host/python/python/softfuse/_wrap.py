@@ -1,4 +1,5 @@
-"""Wrappers of what may be left and entered again: coroutine functions and generators. Their calls live in a context variable.
+"""Wrappers of functions, coroutine functions and generators. The last two may be left and entered again, so that their calls
+live in a context variable.
 
 The permit is asked for when the body begins, so nothing is held by a coroutine or a generator that nobody starts.
 """
@@ -10,23 +11,111 @@ import inspect
 from typing import Any, AsyncGenerator, Awaitable, Callable, Generator
 
 from ._bridge import CALL, problem
-from ._softfuse import Caller, Permit
+from ._softfuse import Caller, Permit, take_refusal
 
 
-def wrap_coroutine(function: Callable[..., Awaitable[Any]], caller: Caller) -> Callable[..., Any]:
+class Fallback:
+    """What is given where a call is refused, fails and opens the circuit, or is answered badly."""
+
+    def __init__(self, given: Any) -> None:
+        #: ``"raise"`` means none; any other value is one, ``None`` too.
+        self.is_given = not (isinstance(given, str) and given == "raise")
+        self._given = given
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], otherwise: BaseException) -> Any:
+        """What is given in the place of an error."""
+        if not self.is_given:
+            raise otherwise
+        return self._given(*args, **kwargs) if callable(self._given) else self._given
+
+    def instead_of(self, answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What is given in the place of a bad answer: the answer itself, where there is nothing else."""
+        if not self.is_given:
+            return answer
+        try:
+            return self._given(*args, **kwargs) if callable(self._given) else self._given
+        except Exception as raised:
+            problem("the fallback of a bad answer", raised)
+            return answer
+
+
+def wrap_function(function: Callable[..., Any], caller: Caller, fall_back: Fallback, keyed: bool) -> Callable[..., Any]:
+    """Guards an ordinary function: the hot path. Nothing of the extension is on the stack while the function runs."""
+    enter, enter_keyed, leave, leave_with, fail = (
+        caller.enter,
+        caller.enter_keyed,
+        caller.leave,
+        caller.leave_with,
+        caller.fail,
+    )
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        place = enter()
+        if place is None:
+            return fall_back(args, kwargs, take_refusal())
+        try:
+            answer = function(*args, **kwargs)
+        except BaseException as raised:
+            if fail(place, raised) and fall_back.is_given:
+                return fall_back(args, kwargs, raised)
+            raise
+        leave(place)
+        return answer
+
+    def guarded_with_hooks(*args: Any, **kwargs: Any) -> Any:
+        place = enter_keyed(args, kwargs) if keyed else enter()
+        if place is None:
+            return fall_back(args, kwargs, take_refusal())
+        try:
+            answer = function(*args, **kwargs)
+        except BaseException as raised:
+            if fail(place, raised) and fall_back.is_given:
+                return fall_back(args, kwargs, raised)
+            raise
+        if leave_with(place, answer):
+            return fall_back.instead_of(answer, args, kwargs)
+        return answer
+
+    return guarded if caller.is_plain and not keyed else guarded_with_hooks
+
+
+def wrap_in_context(function: Callable[..., Any], caller: Caller, fall_back: Fallback) -> Callable[..., Any]:
+    """Guards an ordinary function where greenlets are about, which change places within it: its call lives in the context."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        permit = caller.admit(args, kwargs)
+        if not isinstance(permit, Permit):
+            return fall_back(args, kwargs, permit)
+        token = CALL.set(permit)
+        try:
+            answer = function(*args, **kwargs)
+        except BaseException as raised:
+            CALL.reset(token)
+            if permit.fail(raised) and fall_back.is_given:
+                return fall_back(args, kwargs, raised)
+            raise
+        CALL.reset(token)
+        return fall_back.instead_of(answer, args, kwargs) if permit.succeed(answer) else answer
+
+    return guarded
+
+
+def wrap_coroutine(
+    function: Callable[..., Awaitable[Any]], caller: Caller, fall_back: Fallback
+) -> Callable[..., Any]:
     """Guards a coroutine function. One that is cancelled counts as neutral: its caller went away."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            return await _awaited(caller.fall_back(args, kwargs, permit))
+            return await _awaited(fall_back(args, kwargs, permit))
         token = CALL.set(permit)
         try:
             answer = await function(*args, **kwargs)
         except BaseException as raised:
             CALL.reset(token)
-            if permit.fail(raised):
-                return await _awaited(caller.fall_back(args, kwargs, raised))
+            if permit.fail(raised) and fall_back.is_given:
+                return await _awaited(fall_back(args, kwargs, raised))
             raise
         CALL.reset(token)
         if caller.scores_before_answer and not permit.has_score():
@@ -35,7 +124,7 @@ def wrap_coroutine(function: Callable[..., Awaitable[Any]], caller: Caller) -> C
             is_bad = permit.succeed(answer)
         if not is_bad:
             return answer
-        instead = caller.replace(answer, args, kwargs)
+        instead = fall_back.instead_of(answer, args, kwargs)
         try:
             return await _awaited(instead) if instead is not answer else answer
         except Exception as raised:
@@ -69,14 +158,16 @@ def _pieces(answer: Any) -> Any:
     return answer if hasattr(answer, "__iter__") and not isinstance(answer, (str, bytes, dict)) else (answer,)
 
 
-def wrap_generator(function: Callable[..., Generator[Any, Any, Any]], caller: Caller) -> Callable[..., Any]:
+def wrap_generator(
+    function: Callable[..., Generator[Any, Any, Any]], caller: Caller, fall_back: Fallback
+) -> Callable[..., Any]:
     """Guards a generator: its call lasts from its first piece asked for to its end. One that is closed before counts as
     neutral. The fallback takes its place where nothing has been given yet."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            return (yield from _pieces(caller.fall_back(args, kwargs, permit)))
+            return (yield from _pieces(fall_back(args, kwargs, permit)))
         has_given = False
         try:
             body = function(*args, **kwargs)
@@ -97,8 +188,8 @@ def wrap_generator(function: Callable[..., Generator[Any, Any, Any]], caller: Ca
             permit.succeed(ended.value)
             return ended.value
         except BaseException as raised:
-            if permit.fail(raised) and not has_given:
-                return (yield from _pieces(caller.fall_back(args, kwargs, raised)))
+            if permit.fail(raised) and fall_back.is_given and not has_given:
+                return (yield from _pieces(fall_back(args, kwargs, raised)))
             raise
 
     return guarded
@@ -132,13 +223,15 @@ def _thrower(body: Generator[Any, Any, Any], thrown: BaseException) -> Callable[
     return lambda: body.throw(thrown)
 
 
-def wrap_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], caller: Caller) -> Callable[..., Any]:
+def wrap_async_generator(
+    function: Callable[..., AsyncGenerator[Any, Any]], caller: Caller, fall_back: Fallback
+) -> Callable[..., Any]:
     """Guards an asynchronous generator, as ``wrap_generator`` does."""
 
     async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            async for piece in _async_pieces(caller.fall_back(args, kwargs, permit)):
+            async for piece in _async_pieces(fall_back(args, kwargs, permit)):
                 yield piece
             return
         has_given = False
@@ -161,9 +254,9 @@ def wrap_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], call
             permit.succeed(None)
             return
         except BaseException as raised:
-            if not permit.fail(raised) or has_given:
+            if not permit.fail(raised) or has_given or not fall_back.is_given:
                 raise
-            instead = caller.fall_back(args, kwargs, raised)
+            instead = fall_back(args, kwargs, raised)
         async for piece in _async_pieces(instead):
             yield piece
 
