@@ -9,7 +9,7 @@ use softfuse::{Cause, CircuitStatus, Time, TripReason};
 use crate::breaker::sf_breaker;
 use crate::code::{sf_code, sf_kind, sf_state};
 use crate::fault::{handle, run, sf_error};
-use crate::permit::nanos;
+use crate::outcome::nanos;
 use crate::sized::{Sized, sized};
 use crate::text::give;
 

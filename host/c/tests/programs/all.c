@@ -1,6 +1,7 @@
 /* What a C program does with every part of the library, by its own assertions: used right, and misused. The test that builds it
  * runs it by itself, and under valgrind. */
 
+#define _POSIX_C_SOURCE 200809L
 #undef NDEBUG
 #include <assert.h>
 #include <math.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MS INT64_C(1000000)
 #define S (1000 * MS)
@@ -569,6 +571,7 @@ static void scorers(sf_registry *registry) {
         assert(sf_breaker_status_json(breaker, &json, NULL) == SF_OK);
         scored = strstr(json, "\"filled\":2,\"holds\":false,\"limit\":0.5") != NULL;
         sf_string_free(json);
+        nanosleep(&(struct timespec){0, MS}, NULL);
     }
     assert(sf_scoring_waiting(scoring) == 0);
     sf_scoring_free(scoring);
