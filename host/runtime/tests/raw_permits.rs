@@ -10,6 +10,10 @@ use std::time::Duration;
 use common::{POOR_QUALITY, TWO_FAILURES, breaker};
 use softfuse::{Breaker, Effect, FailureKind, Outcome, RawPermit, State, Time};
 
+fn count(heard: &AtomicU32, by: u32) {
+    heard.fetch_add(by, Ordering::Relaxed);
+}
+
 fn settle(breaker: &Breaker, outcome: Outcome, now: Time) -> Effect {
     let permit = breaker.raw_permit_at(now).unwrap();
     breaker.settle_raw_at(permit, outcome, now).effect
@@ -57,7 +61,7 @@ fn wrong_ones_harm_nothing() {
     let now = Time::from_millis(1);
     let failures = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&failures);
-    let _listener = registry.listen(move |_| drop(seen.fetch_add(1, Ordering::Relaxed)));
+    let _listener = registry.listen(move |_| count(&seen, 1));
     let right = breaker.raw_permit_at(now).unwrap().to_parts().0;
     for bit in 0..64 {
         let wrong = RawPermit::from_parts(right ^ 1 << bit, now);
@@ -77,8 +81,8 @@ fn a_listener_hears_until_it_is_dropped() {
     let (registry, _clock, breaker) = breaker(TWO_FAILURES);
     let heard = Arc::new(AtomicU32::new(0));
     let (first, second) = (Arc::clone(&heard), Arc::clone(&heard));
-    let one = registry.listen(move |_| drop(first.fetch_add(1, Ordering::Relaxed)));
-    let two = registry.listen(move |_| drop(second.fetch_add(10, Ordering::Relaxed)));
+    let one = registry.listen(move |_| count(&first, 1));
+    let two = registry.listen(move |_| count(&second, 10));
     breaker.trip("maintenance", None).unwrap();
     assert_eq!(heard.load(Ordering::Relaxed), 11);
     drop(one);
