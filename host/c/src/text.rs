@@ -124,7 +124,8 @@ pub(crate) fn cleared<T>(to: Option<&mut MaybeUninit<*mut T>>) -> Option<&mut *m
 
 /// Hands a text over, which `sf_string_free` frees.
 pub(crate) fn give(to: Option<&mut *mut c_char>, argument: &str, text: &str) -> Result<(), Fault> {
-    *to.ok_or_else(|| Fault::null(argument))? = owned(text).into_raw();
+    let to = to.ok_or_else(|| Fault::null(argument))?;
+    *to = owned(text).into_raw();
     Ok(())
 }
 
