@@ -1,4 +1,7 @@
-/* The quickstart in C: a model whose answers get worse, a circuit that opens for that, and closes when they are good again. */
+/* The quickstart in C: a model whose answers get worse, a circuit that opens for that, and closes when they are good again.
+ *
+ *     cc -std=c11 examples/quickstart/c/main.c -o quickstart $(pkg-config --cflags --libs softfuse) && ./quickstart
+ */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>

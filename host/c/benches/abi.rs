@@ -94,7 +94,7 @@ fn permits_clock(breaker: &Breaker, _: &mut i64, calls: u64, _: f64) -> u64 {
 }
 
 fn calls_clock(breaker: &Breaker, _: &mut i64, calls: u64, _: f64) -> u64 {
-    (0..calls).map(|_| u64::from(breaker.call(|_| Ok::<_, ()>(black_box(()))).is_ok())).sum()
+    (0..calls).map(|_| u64::from(breaker.call(|_| Ok::<_, ()>(black_box(1))).is_ok())).sum()
 }
 
 fn refusals(breaker: &Breaker, now: &mut i64, calls: u64, _: f64) -> u64 {

@@ -1389,29 +1389,6 @@ sf_code sf_scorer_score_answer(const sf_scorer *scorer,
                                size_t length,
                                sf_verdict *verdict);
 
-// Begins to score an answer that comes in pieces. `exchange` says what is known by then; the answer's bytes in it aren't looked at.
-// A scorer that takes streams sees each piece as it passes, in an instance that is this stream's from now on; for another they are
-// collected, up to its `answer_bytes_max`, and it sees them at the end.
-sf_code sf_stream_begin(const sf_scorer *scorer,
-                        const sf_exchange *exchange,
-                        sf_stream **stream);
-
-// The next piece of `length` bytes, in order. `verdict`, where it isn't NULL, says what the scorer said: `SF_VERDICT_NONE_YET` mostly.
-// A verdict may come before the end: an answer that is worthless already need not be read on. It still takes an
-// `sf_stream_finish`.
-sf_code sf_stream_push(sf_stream *stream,
-                       const uint8_t *piece,
-                       size_t length,
-                       sf_verdict *verdict);
-
-// The answer has ended; `complete` is 0 where it broke off. What the whole came to, and the stream is freed, whatever the code.
-sf_code sf_stream_finish(sf_stream *stream,
-                         int32_t complete,
-                         sf_verdict *verdict);
-
-// Gives a stream up, without a score. NULL is nothing.
-void sf_stream_free(sf_stream *stream);
-
 // Starts the threads. `settings` may be NULL for the defaults. The scorer may be freed afterwards.
 //
 // `SF_SYSTEM`: the system gives no thread.
@@ -1458,6 +1435,29 @@ sf_code sf_breaker_status(const sf_breaker *breaker, sf_status *status, sf_error
 sf_code sf_breaker_status_json(const sf_breaker *breaker,
                                char **json,
                                sf_error **error);
+
+// Begins to score an answer that comes in pieces. `exchange` says what is known by then; the answer's bytes in it aren't looked at.
+// A scorer that takes streams sees each piece as it passes, in an instance that is this stream's from now on; for another they are
+// collected, up to its `answer_bytes_max`, and it sees them at the end.
+sf_code sf_stream_begin(const sf_scorer *scorer,
+                        const sf_exchange *exchange,
+                        sf_stream **stream);
+
+// The next piece of `length` bytes, in order. `verdict`, where it isn't NULL, says what the scorer said: `SF_VERDICT_NONE_YET` mostly.
+// A verdict may come before the end: an answer that is worthless already need not be read on. It still takes an
+// `sf_stream_finish`.
+sf_code sf_stream_push(sf_stream *stream,
+                       const uint8_t *piece,
+                       size_t length,
+                       sf_verdict *verdict);
+
+// The answer has ended; `complete` is 0 where it broke off. What the whole came to, and the stream is freed, whatever the code.
+sf_code sf_stream_finish(sf_stream *stream,
+                         int32_t complete,
+                         sf_verdict *verdict);
+
+// Gives a stream up, without a score. NULL is nothing.
+void sf_stream_free(sf_stream *stream);
 
 // Frees a text that the library gave as the caller's own. NULL is nothing.
 void sf_string_free(char *text);

@@ -9,7 +9,7 @@ use softfuse::Breaker;
 
 use crate::code::{sf_code, sf_state};
 use crate::fault::{Fault, ask, handle, quick, run, sf_error};
-use crate::permit::{refuse, sf_rejection};
+use crate::outcome::{refuse, sf_rejection};
 use crate::text::{give_bytes, owned, text};
 
 /// A handle of a circuit breaker; several handles may be of one breaker. Whoever got it frees it with `sf_breaker_free`, after the

@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use crate::breaker::sf_breaker;
 use crate::code::sf_code;
 use crate::fault::quick;
-use crate::permit::{sf_outcome, sf_permit, sf_permit_settle, sf_permit_take, sf_rejection, sf_settled};
+use crate::outcome::{sf_outcome, sf_rejection, sf_settled};
+use crate::permit::{sf_permit, sf_permit_settle, sf_permit_take};
 
 /// The guarded code. It may report a score on `permit`, and says in `outcome` how the call ended, which is a success as it is
 /// handed in. Both are the library's, and end with the function. It must return: no `longjmp`, no exception through it.

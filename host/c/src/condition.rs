@@ -6,7 +6,7 @@ use softfuse::{CallRecord, Condition, Conditions};
 
 use crate::code::{sf_code, sf_kind};
 use crate::fault::Fault;
-use crate::permit::nanos;
+use crate::outcome::nanos;
 use crate::sized::{read, sized};
 use crate::text::text;
 

@@ -14,7 +14,7 @@ use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::policy::sf_policy;
 use crate::registry::sf_registry;
 use crate::sized::{Sized, read_or_default, sized};
-use crate::text::{owned, text};
+use crate::text::{cleared, owned, text};
 
 /// A family of breakers: one per key, a tenant perhaps. Whoever got it frees it with `sf_keyed_free`; the family stays in its registry.
 /// Any threads, at once too.
@@ -76,12 +76,13 @@ pub unsafe extern "C" fn sf_registry_keyed(
     keyed: Option<&mut MaybeUninit<*mut sf_keyed>>,
     error: Option<&mut MaybeUninit<*mut sf_error>>,
 ) -> sf_code {
+    let keyed = cleared(keyed);
     run(error, || {
         // SAFETY: by the header's rule of structs that are read.
         let given = unsafe { read_or_default(settings, "settings") }?;
         // First of all, so that it is freed whatever follows.
         let user = User { data: given.user, free: given.free_user };
-        let to = keyed.ok_or_else(|| Fault::null("keyed"))?.write(ptr::null_mut());
+        let to = keyed.ok_or_else(|| Fault::null("keyed"))?;
         // SAFETY: by the header's rule of texts.
         let name = unsafe { text(name, "name") }?;
         let policy = handle(policy, "policy")?;

@@ -17,8 +17,10 @@ mod call;
 mod code;
 mod condition;
 mod event;
+mod exchange;
 mod fault;
 mod keyed;
+mod outcome;
 mod permit;
 mod policy;
 mod providers;
@@ -27,6 +29,7 @@ mod scorer;
 mod scoring;
 mod sized;
 mod status;
+mod stream;
 mod text;
 
 pub use breaker::*;
@@ -35,10 +38,12 @@ pub use call::*;
 pub use code::*;
 pub use condition::*;
 pub use event::*;
+pub use exchange::*;
 pub use fault::{
     sf_error, sf_error_code, sf_error_free, sf_error_message, sf_error_problem, sf_error_problem_count, sf_problem,
 };
 pub use keyed::*;
+pub use outcome::*;
 pub use permit::*;
 pub use policy::*;
 pub use providers::*;
@@ -46,6 +51,7 @@ pub use registry::*;
 pub use scorer::*;
 pub use scoring::*;
 pub use status::*;
+pub use stream::*;
 pub use text::{sf_bytes_free, sf_string_free};
 
 use std::ffi::c_char;

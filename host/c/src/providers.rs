@@ -9,7 +9,8 @@ use softfuse::{Breaker, MoveOn, Outcome, OutcomeKind, Providers, ProvidersError,
 use crate::breaker::sf_breaker;
 use crate::code::sf_code;
 use crate::fault::{Fault, ask, handle, run, sf_error};
-use crate::permit::{sf_outcome, sf_permit};
+use crate::outcome::sf_outcome;
+use crate::permit::sf_permit;
 use crate::registry::sf_registry;
 use crate::text::owned;
 

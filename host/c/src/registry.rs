@@ -13,7 +13,7 @@ use crate::condition::{User, sf_condition, sf_user_fn, take};
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::policy::sf_policy;
 use crate::sized::{Sized, read_or_default, sized};
-use crate::text::{bytes, give, path, text, text_or_empty};
+use crate::text::{bytes, cleared, give, path, text, text_or_empty};
 
 /// Makes breakers and keeps them by name. Whoever got it frees it with `sf_registry_free`; breakers, policies and listeners that it
 /// gave may live longer. Any threads, at once too.
@@ -110,12 +110,13 @@ pub unsafe extern "C" fn sf_registry_new(
     registry: Option<&mut MaybeUninit<*mut sf_registry>>,
     error: Option<&mut MaybeUninit<*mut sf_error>>,
 ) -> sf_code {
+    let registry = cleared(registry);
     run(error, || {
         // SAFETY: by the header's rule of structs that are read.
         let given = unsafe { read_or_default(settings, "settings") }?;
         // First of all, so that it is freed whatever follows.
         let user = User { data: given.clock_user, free: given.clock_free };
-        let registry = registry.ok_or_else(|| Fault::null("registry"))?.write(ptr::null_mut());
+        let registry = registry.ok_or_else(|| Fault::null("registry"))?;
         let mut builder = Registry::builder();
         if let Some(now) = given.clock {
             builder = builder.clock(CClock { now, user });
@@ -199,10 +200,11 @@ pub unsafe extern "C" fn sf_registry_breaker(
     breaker: Option<&mut MaybeUninit<*mut sf_breaker>>,
     error: Option<&mut MaybeUninit<*mut sf_error>>,
 ) -> sf_code {
+    let breaker = cleared(breaker);
     run(error, || {
         // SAFETY: by the header's rules of arrays and texts.
         let (conditions, name) = unsafe { (take(conditions, condition_count)?, text(name, "name")?) };
-        let to = breaker.ok_or_else(|| Fault::null("breaker"))?.write(ptr::null_mut());
+        let to = breaker.ok_or_else(|| Fault::null("breaker"))?;
         let policy = handle(policy, "policy")?;
         *to = sf_breaker::give(handle(registry, "registry")?.inner.breaker_with(name, &policy.inner, conditions)?);
         Ok(())
@@ -226,11 +228,12 @@ pub unsafe extern "C" fn sf_registry_restore(
     breaker: Option<&mut MaybeUninit<*mut sf_breaker>>,
     error: Option<&mut MaybeUninit<*mut sf_error>>,
 ) -> sf_code {
+    let breaker = cleared(breaker);
     run(error, || {
         // SAFETY: by the header's rules of arrays, texts and bytes.
         let (conditions, name, snapshot) =
             unsafe { (take(conditions, condition_count)?, text(name, "name")?, bytes(snapshot, length, "snapshot")?) };
-        let to = breaker.ok_or_else(|| Fault::null("breaker"))?.write(ptr::null_mut());
+        let to = breaker.ok_or_else(|| Fault::null("breaker"))?;
         let (registry, policy) = (handle(registry, "registry")?, handle(policy, "policy")?);
         let away = Duration::from_nanos(away_ns);
         *to = sf_breaker::give(registry.inner.restore(name, &policy.inner, conditions, snapshot, away)?);
@@ -304,9 +307,10 @@ pub extern "C" fn sf_registry_metrics(
     registry: Option<&sf_registry>,
     metrics: Option<&mut MaybeUninit<*mut c_char>>,
 ) -> sf_code {
+    let metrics = cleared(metrics);
     run(None, || {
         let registry = handle(registry, "registry")?;
-        give(metrics, &registry.inner.metrics_text())
+        give(metrics, "metrics", &registry.inner.metrics_text())
     })
 }
 
@@ -336,6 +340,7 @@ pub unsafe extern "C" fn sf_registry_health(
     health: *mut sf_health,
     json: Option<&mut MaybeUninit<*mut c_char>>,
 ) -> sf_code {
+    let json = cleared(json);
     run(None, || {
         let found = handle(registry, "registry")?.inner.health();
         if !health.is_null() {
@@ -346,7 +351,7 @@ pub unsafe extern "C" fn sf_registry_health(
             (out.total, out.available) = (found.total(), found.available());
             out.finish();
         }
-        json.map_or(Ok(()), |json| give(Some(json), &found.to_json()))
+        json.map_or(Ok(()), |json| give(Some(json), "json", &found.to_json()))
     })
 }
 

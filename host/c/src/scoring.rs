@@ -7,9 +7,10 @@ use std::time::Duration;
 use softfuse::{Scoring, ScoringSettings};
 
 use crate::code::sf_code;
+use crate::exchange::{say, sf_exchange, sf_verdict};
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::permit::sf_permit;
-use crate::scorer::{exchange, say, sf_exchange, sf_scorer, sf_verdict};
+use crate::scorer::sf_scorer;
 use crate::sized::{read_or_default, size_stated, sized};
 
 /// A scorer with threads of its own, for any number of breakers. Whoever got it frees it with `sf_scoring_free`. Any threads, at once
@@ -102,7 +103,7 @@ pub unsafe extern "C" fn sf_scoring_submit(
         }
         let late = breaker.inner.raw_late_scores(permit.raw());
         // SAFETY: by the header's rules of structs that are read.
-        let shown = unsafe { self::exchange(exchange) };
+        let shown = unsafe { crate::exchange::exchange(exchange) };
         let ready = handle(scoring, "scoring").and_then(|scoring| Ok((scoring, shown?)));
         let (scoring, shown) = ready.inspect_err(|_| {
             // Whoever settles as pending owes a score.
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn sf_permit_score(
             unsafe { size_stated(verdict.cast_const(), "verdict") }?;
         }
         // SAFETY: by the header's rules of structs that are read.
-        let outcome = scoring.inner.score_now(&breaker, unsafe { self::exchange(exchange) }?);
+        let outcome = scoring.inner.score_now(&breaker, unsafe { crate::exchange::exchange(exchange) }?);
         if let (Some(score), 0) = (outcome.score(), permit.has_score) {
             permit.keep(score);
         }

@@ -9,9 +9,9 @@ use softfuse::{Cause, CircuitStatus, Time, TripReason};
 use crate::breaker::sf_breaker;
 use crate::code::{sf_code, sf_kind, sf_state};
 use crate::fault::{handle, run, sf_error};
-use crate::permit::nanos;
+use crate::outcome::nanos;
 use crate::sized::{Sized, sized};
-use crate::text::give;
+use crate::text::{cleared, give};
 
 /// A circuit's numbers. What `sf_breaker_status_json` tells besides are its texts, its conditions and its last transitions.
 #[repr(C)]
@@ -121,9 +121,10 @@ pub extern "C" fn sf_breaker_status_json(
     json: Option<&mut MaybeUninit<*mut c_char>>,
     error: Option<&mut MaybeUninit<*mut sf_error>>,
 ) -> sf_code {
+    let json = cleared(json);
     run(error, || {
         let found = handle(breaker, "breaker")?.inner.status()?;
-        give(json, &as_json(&found).to_string())
+        give(json, "json", &as_json(&found).to_string())
     })
 }
 

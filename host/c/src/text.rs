@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
+use std::ptr;
 use std::slice;
 
 use crate::code::sf_code;
@@ -116,9 +117,15 @@ pub(crate) unsafe fn fill(to: *mut c_char, capacity: usize, text: &str) -> usize
     text.len()
 }
 
+/// Where something goes that is given, NULL until it is: so that it is NULL where its function fails.
+pub(crate) fn cleared<T>(to: Option<&mut MaybeUninit<*mut T>>) -> Option<&mut *mut T> {
+    to.map(|to| to.write(ptr::null_mut()))
+}
+
 /// Hands a text over, which `sf_string_free` frees.
-pub(crate) fn give(to: Option<&mut MaybeUninit<*mut c_char>>, text: &str) -> Result<(), Fault> {
-    to.ok_or_else(|| Fault::null("text"))?.write(owned(text).into_raw());
+pub(crate) fn give(to: Option<&mut *mut c_char>, argument: &str, text: &str) -> Result<(), Fault> {
+    let to = to.ok_or_else(|| Fault::null(argument))?;
+    *to = owned(text).into_raw();
     Ok(())
 }
 

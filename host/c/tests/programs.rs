@@ -122,6 +122,63 @@ fn the_header_is_cplusplus_too() {
     }
 }
 
+/// The package, installed by its own script into an empty folder, and found there by pkg-config.
+#[test]
+fn the_quickstart_against_the_installed_package() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let prefix = folder.path().join("prefix");
+    let built = libraries();
+    let arguments: [&OsStr; 4] = ["host/c/install.sh".as_ref(), "--built".as_ref(), built.as_ref(), prefix.as_ref()];
+    succeeded("install.sh", &system("sh", "dash", &arguments));
+    let asked = Command::new("pkg-config")
+        .args(["--cflags", "--libs", "softfuse"])
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .output()
+        .unwrap_or_else(|error| panic!("`pkg-config`: {error}. On Debian: apt-get install pkg-config"));
+    let flags = succeeded("pkg-config", &asked);
+    let program = folder.path().join("quickstart");
+    let compiled = Command::new("cc")
+        .args(STRICT)
+        .args(["-std=c11".as_ref(), quickstart().as_os_str(), "-o".as_ref(), program.as_ref()])
+        .args(flags.split_whitespace())
+        .output()
+        .unwrap_or_else(|error| panic!("`cc`: {error}. On Debian: apt-get install gcc"));
+    succeeded("cc", &compiled);
+    let expected = fs::read_to_string(root().join("examples/quickstart/expected.txt")).expect("expected.txt");
+    let output = Command::new(&program)
+        .current_dir(root())
+        .env("SOFTFUSE_CACHE_DIR", cache())
+        .env("LD_LIBRARY_PATH", prefix.join("lib"))
+        .output()
+        .expect("it was just made");
+    assert_eq!(succeeded("the quickstart", &output), expected);
+}
+
+/// README.md's program is the example, and its other pieces compile.
+#[test]
+fn the_readme_is_right() {
+    let readme = fs::read_to_string(root().join("host/c/README.md")).expect("README.md");
+    let mut pieces = readme.split("```c\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let example = fs::read_to_string(quickstart()).expect("the example");
+    assert_eq!(pieces.next(), Some(example.as_str()), "README.md's quickstart is not examples/quickstart/c/main.c");
+    let mut source = "#include <softfuse.h>\n#include <stdio.h>\n#include <string.h>\n\
+        static int64_t read_my_clock(void *user) { return *(int64_t *)user; }\n"
+        .to_owned();
+    let mut count = 0;
+    for (at, piece) in pieces.enumerate() {
+        count += 1;
+        source += &format!(
+            "void piece_{at}(sf_registry *registry, sf_policy *policy, sf_breaker *breaker, sf_error *error) {{\n    \
+             (void)registry, (void)policy, (void)breaker, (void)error, (void)read_my_clock;\n{piece}}}\n"
+        );
+    }
+    assert!(count >= 6, "only {count} pieces");
+    let path = made("readme.c");
+    fs::write(&path, source).expect("a source");
+    let link: [&OsStr; 3] = ["-c".as_ref(), "-Wno-missing-prototypes".as_ref(), "-O1".as_ref()];
+    compile("cc", "gcc", "-std=c11", &path, "readme.o", &link);
+}
+
 /// No memory is lost, and none is used that isn't ours: the same program, under valgrind.
 #[test]
 fn valgrind_finds_nothing() {

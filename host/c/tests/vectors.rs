@@ -456,6 +456,10 @@ fn vectors() -> Vec<Vector> {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         vectors.extend(parse(&path.display().to_string(), &text).expect("the vectors parse"));
     }
+    let mut names: Vec<&str> = vectors.iter().map(|vector| vector.name.as_str()).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "two vectors of one name");
     vectors
 }
 

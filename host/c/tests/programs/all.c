@@ -1,6 +1,7 @@
 /* What a C program does with every part of the library, by its own assertions: used right, and misused. The test that builds it
  * runs it by itself, and under valgrind. */
 
+#define _POSIX_C_SOURCE 200809L
 #undef NDEBUG
 #include <assert.h>
 #include <math.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MS INT64_C(1000000)
 #define S (1000 * MS)
@@ -385,6 +387,25 @@ static void misuse(sf_registry *registry) {
     assert(sf_registry_get(NULL, "x", &again) == SF_INVALID_ARGUMENT && !again);
     assert(sf_registry_get(registry, NULL, &again) == SF_INVALID_ARGUMENT && !again);
     assert(sf_registry_get(registry, "\xff\xfe", &again) == SF_INVALID_UTF8 && !again);
+    /* What a function gives is NULL where it fails. */
+    again = breaker;
+    assert(sf_registry_breaker(registry, "\xff", NULL, NULL, 0, &again, NULL) == SF_INVALID_UTF8 && !again);
+    sf_registry *none_made = (sf_registry *)1;
+    sf_registry_settings wrong = SF_INIT(sf_registry_settings);
+    wrong.size = 3;
+    assert(sf_registry_new(&wrong, &none_made, NULL) == SF_INVALID_ARGUMENT && !none_made);
+    wrong.size = sizeof wrong;
+    wrong.cache = 3;
+    assert(sf_registry_new(&wrong, &none_made, NULL) == SF_INVALID_ARGUMENT && !none_made);
+    wrong.cache = SF_CACHE_NONE;
+    wrong.failure_mode = 2;
+    assert(sf_registry_new(&wrong, &none_made, NULL) == SF_INVALID_ARGUMENT);
+    wrong.failure_mode = SF_FAIL_CLOSED;
+    wrong.instances = 257;
+    assert(sf_registry_new(&wrong, &none_made, NULL) == SF_INVALID_ARGUMENT);
+    char *text = (char *)1;
+    assert(sf_registry_metrics(NULL, &text) == SF_INVALID_ARGUMENT && !text);
+    assert(sf_registry_metrics(registry, NULL) == SF_INVALID_ARGUMENT);
     assert(sf_breaker_name(NULL) == NULL && sf_breaker_state(NULL) == -1 && sf_breaker_share(NULL) == NULL);
     assert(sf_breaker_status(NULL, NULL, NULL) == SF_INVALID_ARGUMENT);
     sf_registry_free(NULL), sf_policy_free(NULL), sf_breaker_free(NULL), sf_listener_free(NULL), sf_error_free(NULL);
@@ -569,6 +590,7 @@ static void scorers(sf_registry *registry) {
         assert(sf_breaker_status_json(breaker, &json, NULL) == SF_OK);
         scored = strstr(json, "\"filled\":2,\"holds\":false,\"limit\":0.5") != NULL;
         sf_string_free(json);
+        nanosleep(&(struct timespec){0, MS}, NULL);
     }
     assert(sf_scoring_waiting(scoring) == 0);
     sf_scoring_free(scoring);
