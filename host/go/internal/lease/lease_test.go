@@ -13,7 +13,7 @@ import (
 // contest lets goroutines keep entries while the owner takes what was kept, again and again: how many were kept, and all batches.
 func contest(t *testing.T, lease *Lease, terms func(round int) *Terms, entry func(*rand.Rand) Entry, see func(round int, batch *Batch)) (kept uint64) {
 	t.Helper()
-	const goroutines, roundsMin, roundsMax, keptMin = 8, 400, 1_000_000, 1_000
+	const goroutines, roundsMin, roundsMax, keptMin = 8, 400, 1_000_000, 20
 	var count atomic.Uint64
 	var clock atomic.Uint64
 	var stop atomic.Bool
