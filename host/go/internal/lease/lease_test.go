@@ -4,6 +4,7 @@ package lease
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // contest lets goroutines keep entries while the owner takes what was kept, again and again: how many were kept, and all batches.
 func contest(t *testing.T, lease *Lease, terms func(round int) *Terms, entry func(*rand.Rand) Entry, see func(round int, batch *Batch)) (kept uint64) {
 	t.Helper()
-	const goroutines, rounds = 8, 400
+	const goroutines, roundsMin, roundsMax, keptMin = 8, 400, 1_000_000, 20
 	var count atomic.Uint64
 	var clock atomic.Uint64
 	var stop atomic.Bool
@@ -29,9 +30,14 @@ func contest(t *testing.T, lease *Lease, terms func(round int) *Terms, entry fun
 		})
 	}
 	var batch Batch
-	for round := range rounds {
+	round := 0
+	// Until goroutines had their turns as well.
+	for ; round < roundsMin || round < roundsMax && count.Load() < keptMin; round++ {
 		for range random(round) {
 			clock.Add(1)
+		}
+		if count.Load() < keptMin {
+			runtime.Gosched()
 		}
 		lease.Take(&batch)
 		see(round, &batch)
@@ -40,7 +46,7 @@ func contest(t *testing.T, lease *Lease, terms func(round int) *Terms, entry fun
 	stop.Store(true)
 	group.Wait()
 	lease.Take(&batch)
-	see(rounds, &batch)
+	see(round, &batch)
 	return count.Load()
 }
 
