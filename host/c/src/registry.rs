@@ -85,7 +85,6 @@ pub struct sf_registry_settings {
     /// For later versions: 0.
     pub reserved: u32,
 }
-
 sized!(sf_registry_settings);
 
 struct CClock {

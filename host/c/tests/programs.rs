@@ -186,17 +186,18 @@ fn valgrind_finds_nothing() {
     // Compiled code comes from the cache: compiling takes minutes under valgrind.
     let output = Command::new(&program).arg(cache()).output().expect("it was just made");
     assert_eq!(succeeded("all.c", &output), DONE);
-    let suppressions = format!("--suppressions={}", root().join("host/c/tests/programs/valgrind.supp").display());
     let cache = cache();
     let arguments: [&OsStr; 9] = [
         "--error-exitcode=99".as_ref(),
         "--leak-check=full".as_ref(),
-        "--errors-for-leak-kinds=definite,indirect,possible".as_ref(),
+        // What an engine's own threads still hold when the program ends is held by pointers into the middle of it, which memcheck calls
+        // possibly lost. What nobody holds any more is an error.
+        "--errors-for-leak-kinds=definite,indirect".as_ref(),
+        "--show-leak-kinds=definite,indirect".as_ref(),
         // Compiled WebAssembly is code that the program has written.
         "--smc-check=all-non-file".as_ref(),
         "--num-callers=30".as_ref(),
         "--quiet".as_ref(),
-        suppressions.as_ref(),
         program.as_ref(),
         cache.as_ref(),
     ];

@@ -108,25 +108,31 @@ func decode(t testing.TB, path string, into any) {
 	}
 }
 
-// vectorFiles are the repository's, and those that SOFTFUSE_VECTORS names.
-func vectorFiles(t testing.TB) []string {
+// sharedVectorFiles are the repository's.
+func sharedVectorFiles(t testing.TB) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(repo(t), "tests", "vectors", "*.toml"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no vectors: %v", err)
 	}
-	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == "policies.toml" })
+	return slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == "policies.toml" })
+}
+
+// vectorFiles are the repository's, and those that SOFTFUSE_VECTORS names, which hold what a host answers its users.
+func vectorFiles(t testing.TB) []string {
+	t.Helper()
+	paths := sharedVectorFiles(t)
 	if more := os.Getenv("SOFTFUSE_VECTORS"); more != "" {
 		paths = append(paths, filepath.SplitList(more)...)
 	}
 	return paths
 }
 
-func loadVectors(t testing.TB) []*vector {
+func loadVectors(t testing.TB, paths []string) []*vector {
 	t.Helper()
 	var all []*vector
 	names := map[string]string{}
-	for _, path := range vectorFiles(t) {
+	for _, path := range paths {
 		var file vectorFile
 		decode(t, path, &file)
 		for _, one := range file.Vector {
@@ -381,7 +387,7 @@ func same(expected, found any) error {
 }
 
 func TestEveryVectorLeasedAndEager(t *testing.T) {
-	vectors := loadVectors(t)
+	vectors := loadVectors(t, vectorFiles(t))
 	for _, leased := range []bool{true, false} {
 		made := newHosts(t, leased)
 		ran := 0
@@ -404,7 +410,7 @@ func TestEveryVectorLeasedAndEager(t *testing.T) {
 func TestEveryVectorByTheContract(t *testing.T) {
 	component := newComponent(t)
 	ran := 0
-	for _, one := range loadVectors(t) {
+	for _, one := range loadVectors(t, sharedVectorFiles(t)) {
 		ran++
 		if err := one.run(component.subject(t, one.Policy)); err != nil {
 			t.Error(err)

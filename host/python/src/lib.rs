@@ -6,8 +6,8 @@
 //! it, which Rust aborts for (see [`python::detached`]).
 //!
 //! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks
-//! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first ([`python::unlocked`]); everybody else keeps it, since a
-//! thread that gives it up for 100 ns may not get it back for 5 ms.
+//! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first
+//! ([`python::unlocked`]); everybody else keeps it, since a thread that gives it up for 100 ns may not get it back for 5 ms.
 
 mod breaker;
 mod bulkhead;
