@@ -2,7 +2,7 @@
 //! can call a C library. The header is `include/softfuse.h`, generated from here; a test keeps it so.
 //!
 //! It converts, and decides nothing. What a pointer must be is said once, at the head of the header, and each `unsafe` block
-//! says by which of those rules it is right. A panic never crosses: [`fault::run`] turns it into a code.
+//! says by which of those rules it is right. A panic never crosses: `fault::run` turns it into a code.
 
 #![allow(non_camel_case_types, reason = "types and constants have the header's names")]
 #![allow(
