@@ -18,8 +18,9 @@ const OPS_MAX: usize = 60;
 /// What cargo sets for the programs that it runs.
 const CARGOS_OWN: [&str; 4] = ["CARGO_ENCODED_RUSTFLAGS", "CARGO_MAKEFLAGS", "CARGO_TARGET_TMPDIR", "RUSTC_WRAPPER"];
 
-/// Hosts are tested one after another: their runners take all cores that there are, and their reports stay whole.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Hosts are tested one after another: their runners take all cores that there are, and their reports stay whole. The first
+/// [prepares](prepare) what all of them need.
+static PREPARED: Mutex<Option<(PathBuf, PathBuf)>> = Mutex::new(None);
 
 /// A command of a host's test, and what to install where its program is missing.
 #[derive(Clone, Copy, Debug)]
@@ -35,16 +36,19 @@ pub struct Step<'a> {
 /// # Errors
 /// For a command that can't be started, or that fails.
 pub fn test(folder: &str, scratch: &Path, steps: &[Step<'_>]) -> Result<()> {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().context("the project's root")?;
-    let (components, vectors) = prepare(scratch)?;
+    let (components, vectors) = match &mut *prepared {
+        Some(paths) => paths,
+        none => none.insert(prepare(scratch)?),
+    };
     ensure!(!steps.is_empty(), "{folder}: nothing would be tested");
     for Step { command, from } in steps {
         let [program, arguments @ ..] = command else { bail!("{folder}: a command without a program") };
         println!("\n== {folder}: {}", command.join(" "));
         let mut test = Command::new(program);
         test.args(arguments).current_dir(root.join(folder));
-        test.env("SOFTFUSE_COMPONENTS", &components).env("SOFTFUSE_VECTORS", &vectors);
+        test.env("SOFTFUSE_COMPONENTS", &*components).env("SOFTFUSE_VECTORS", &*vectors);
         // What cargo tells its own programs isn't for another cargo, which a host's tests may start.
         for name in CARGOS_OWN {
             test.env_remove(name);
