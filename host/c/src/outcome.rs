@@ -123,8 +123,8 @@ pub(crate) unsafe fn refuse(rejection: *mut sf_rejection, rejected: &Rejected) -
         // SAFETY: as this function asks.
         let mut out = unsafe { Sized::out(rejection, "rejection") }?;
         out.state = sf_state::of(rejected.state);
-        out.has_retry_after = rejected.retry_after.is_some().into();
-        out.retry_after_ns = rejected.retry_after.map_or(0, nanos);
+        out.has_retry_after = rejected.retry_after().is_some().into();
+        out.retry_after_ns = rejected.retry_after().map_or(0, nanos);
         out.trip_count = rejected.trip_count;
         out.component_failed = rejected.component_failure.is_some().into();
         out.has_reason = rejected.reason.is_some().into();

@@ -62,7 +62,7 @@ pub(crate) fn settle<'b>(
 
 /// A refusal as the exception that says it.
 pub(crate) fn refusal(py: Python<'_>, rejected: &Rejected) -> PyErr {
-    let retry_after = rejected.retry_after.map(|span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+    let retry_after = rejected.retry_after().map(|span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
     let failure = rejected.component_failure.as_ref().map(ToString::to_string);
     let (name, state, reason) = (&*rejected.breaker, rejected.state.as_str(), rejected.reason.as_deref());
     let made = bridge(py).and_then(|bridge| {

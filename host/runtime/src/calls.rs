@@ -80,9 +80,7 @@ impl Breaker {
         let mut permit = Permit::for_call(self, permit, incarnation, now);
         let (result, ended_at) = call(&mut permit);
         // Most permits are settled where they lie.
-        if result.is_ok() && permit.keep_success(ended_at) {
-            permit.forget_settled();
-        } else {
+        if !(result.is_ok() && permit.keep_success(ended_at)) {
             end(permit, classify_default(&result), ended_at);
         }
         result.map_err(CallError::Failed)

@@ -1,10 +1,11 @@
 //! What can go wrong, by cause.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{PolicyProblem, State};
+use crate::types::{PolicyProblem, State, span_nanos};
 
 /// Why the breaker component gave no answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -279,10 +280,23 @@ pub enum RestoreError {
 }
 
 /// A refusal: the circuit is open, or half-open with all its probes under way. It is no error of the service; it is
-/// what the breaker is for.
+/// what the breaker is for. What there is to say of it is found through it, as in `rejected.state`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub struct Rejected {
+    /// Until the next change all refusals share it: so they are cheap, and a guarded call's result is small.
+    refusal: Arc<Refusal>,
+    /// In nanoseconds, or [`UNKNOWN`]. Not a `Duration`, in whose unused values a result would say which of its kinds it is:
+    /// they are half a word, and a processor waits where it reads whole words of what was written by halves.
+    retry_after: u64,
+}
+
+/// Nobody knows how long to wait.
+const UNKNOWN: u64 = u64::MAX;
+
+/// What a circuit's refusals have in common until it changes: what a [`Rejected`] says beside how long to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
     /// The breaker's name.
     pub breaker: Arc<str>,
     /// Where the circuit stands; the last that is known where the component failed.
@@ -291,13 +305,36 @@ pub struct Rejected {
     pub reason: Option<Arc<str>>,
     /// How often the circuit has opened since it was made or last reset.
     pub trip_count: u64,
-    /// How long to wait: exact while open; `None` while half-open is full or forced open, since nobody knows.
-    pub retry_after: Option<Duration>,
     /// Where the breaker component failed, and the registry fails closed: how.
     pub component_failure: Option<ComponentFailure>,
 }
 
+impl Deref for Rejected {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
 impl Rejected {
+    /// A refusal, and how long to wait.
+    #[must_use]
+    pub fn new(refusal: impl Into<Arc<Refusal>>, retry_after: Option<Duration>) -> Self {
+        Self::of_nanos(refusal, retry_after.map(span_nanos))
+    }
+
+    /// [`new`](Self::new), where the span is known in nanoseconds.
+    pub(crate) fn of_nanos(refusal: impl Into<Arc<Refusal>>, retry_after: Option<u64>) -> Self {
+        Self { refusal: refusal.into(), retry_after: retry_after.unwrap_or(UNKNOWN) }
+    }
+
+    /// How long to wait: exact while open; `None` while half-open is full or forced open, since nobody knows.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        if self.retry_after == UNKNOWN { None } else { Some(Duration::from_nanos(self.retry_after)) }
+    }
+
     fn text(&self) -> String {
         if let Some(failure) = &self.component_failure {
             return format!("circuit `{}`: refused, since {failure}", self.breaker);
@@ -306,7 +343,7 @@ impl Rejected {
         if let Some(reason) = &self.reason {
             text.push_str(&format!(": {reason}"));
         }
-        if let Some(span) = self.retry_after {
+        if let Some(span) = self.retry_after() {
             text.push_str(&format!(" (retry after {span:?})"));
         }
         text

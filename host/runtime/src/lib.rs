@@ -54,7 +54,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use components::Builtin;
 pub use condition::{CallRecord, Condition, Conditions};
 pub use engine::{CacheDir, Engine};
-pub use error::{CallError, ComponentFailure, LoadError, PolicyError, RegistryError, Rejected, RestoreError};
+pub use error::{CallError, ComponentFailure, LoadError, PolicyError, Refusal, RegistryError, Rejected, RestoreError};
 pub use events::{Listener, Subscription};
 pub use guard::{FallbackCause, Guard};
 pub use metrics::{LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS};

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use common::{POOR_QUALITY, TWO_FAILURES, breaker};
 use softfuse::{
-    Breaker, CallError, Clock, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Registry,
-    Rejected, Reported, Reporter, Score, State, Time,
+    Breaker, CallError, Clock, Effect, FailureKind, FallbackCause, OperatorState, Outcome, OutcomeKind, Refusal,
+    Registry, Rejected, Reported, Reporter, Score, State, Time,
 };
 
 fn totals(breaker: &Breaker) -> (u64, u64, u64, u64) {
@@ -32,14 +32,14 @@ fn a_refusal_says_all_that_a_caller_needs() {
     let (_, clock, breaker) = breaker(TWO_FAILURES);
     trip(&breaker);
     clock.advance(Duration::from_secs(4));
-    let expected = Rejected {
+    let refusal = Refusal {
         breaker: "llm".into(),
         state: State::Open,
         reason: breaker.status().unwrap().last_trip.map(|trip| trip.text.into()),
         trip_count: 1,
-        retry_after: Some(Duration::from_secs(6)),
         component_failure: None,
     };
+    let expected = Rejected::new(refusal, Some(Duration::from_secs(6)));
     assert_eq!(breaker.would_refuse(), Some(expected.clone()));
     let called = Cell::new(false);
     let result = breaker.call(|_| {
@@ -64,7 +64,7 @@ fn asking_takes_no_probe() {
     let probes = [breaker.permit().unwrap(), breaker.permit().unwrap()];
     assert_eq!(breaker.state(), State::HalfOpen);
     // Two passes are needed, so there is no third probe.
-    assert_eq!(breaker.permit().unwrap_err().retry_after, None);
+    assert_eq!(breaker.permit().unwrap_err().retry_after(), None);
     for probe in probes {
         assert_eq!(probe.success().effect, Effect::Probed);
     }
@@ -188,7 +188,7 @@ fn the_clock_may_be_handed_in() {
         assert_eq!(result, Err(CallError::Failed("no")));
     }
     let rejected = breaker.permit_at(at(1015)).unwrap_err();
-    assert_eq!(rejected.retry_after, Some(Duration::from_secs(9)));
+    assert_eq!(rejected.retry_after(), Some(Duration::from_secs(9)));
     assert!(breaker.is_open_at(at(10_014)) && !breaker.is_open_at(at(10_015)));
     assert_eq!(breaker.status_at(at(1015)).unwrap().since, at(15));
 }
@@ -233,7 +233,7 @@ fn the_user_says_what_counts() {
     }
     assert_eq!((guard.call(|_| Ok(429)), guard.call(|_| Ok(429))), (Ok(429), Ok(429)));
     // The provider's Retry-After is longer than the policy's ten seconds.
-    assert_eq!(breaker.would_refuse().unwrap().retry_after, Some(Duration::from_secs(30)));
+    assert_eq!(breaker.would_refuse().unwrap().retry_after(), Some(Duration::from_secs(30)));
 }
 
 #[test]

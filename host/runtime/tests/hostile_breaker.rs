@@ -202,7 +202,7 @@ fn a_component_that_no_longer_starts_rests_for_longer_each_time() {
     assert!(matches!(refused, PolicyError::Component(ComponentFailure::NotStarting(_))), "{refused}");
     let again = starved.breaker("llm", &policy).unwrap();
     for seconds in [1, 2, 4, 4] {
-        let rest = again.permit().unwrap_err().retry_after;
+        let rest = again.permit().unwrap_err().retry_after();
         assert_eq!(rest, Some(Duration::from_secs(seconds)));
         clock.advance(Duration::from_secs(seconds));
         assert!(matches!(again.status(), Err(ComponentFailure::NotStarting(_))));
@@ -240,7 +240,7 @@ fn it_fails_open_where_that_is_configured() {
 fn it_fails_closed_where_that_is_configured() {
     let set = rest(FailureMode::Closed);
     let rejected = set.breaker.permit().unwrap_err();
-    assert_eq!(rejected.retry_after, Some(Duration::from_secs(1)));
+    assert_eq!(rejected.retry_after(), Some(Duration::from_secs(1)));
     assert!(matches!(rejected.component_failure, Some(ComponentFailure::Resting { failures: 3, .. })));
     assert!(rejected.to_string().contains("rests for 1s"), "{rejected}");
     assert!(set.breaker.is_open());
@@ -254,9 +254,9 @@ fn rests_grow_and_have_a_cap() {
     // After a rest it has one try, and rests for longer when that fails.
     for seconds in [1, 2, 4, 4] {
         let rest = Duration::from_secs(seconds);
-        assert_eq!(set.breaker.permit().unwrap_err().retry_after, Some(rest));
+        assert_eq!(set.breaker.permit().unwrap_err().retry_after(), Some(rest));
         set.clock.advance(rest - Duration::from_nanos(1));
-        assert_eq!(set.breaker.permit().unwrap_err().retry_after, Some(Duration::from_nanos(1)));
+        assert_eq!(set.breaker.permit().unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
         set.clock.advance(Duration::from_nanos(1));
         assert_eq!(settle(&set.breaker, TRAP), Effect::Lost);
     }

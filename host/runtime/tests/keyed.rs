@@ -429,7 +429,7 @@ fn a_permit_that_stands_ends_with_its_generation() {
     // Time doesn't run backwards, though the component wasn't told of that call.
     breaker.trip_at("enough", None, at(50)).unwrap();
     let refused = breaker.permit_at(at(60)).unwrap_err();
-    assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(10)));
     assert_eq!(early.settle_at(Outcome::success(), at(200)).effect, Effect::Stale);
     breaker.reset_at(at(300)).unwrap();
     assert_eq!(breaker.permit_at(at(300)).unwrap().settle_at(Outcome::success(), at(301)).effect, Effect::Recorded);

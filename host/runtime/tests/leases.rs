@@ -91,7 +91,7 @@ fn refusals_are_leased_and_exact() {
     }
     for millis in 2..5_000 {
         let rejected = breaker.permit_at(at(millis)).unwrap_err();
-        assert_eq!(rejected.retry_after, Some(Duration::from_millis(10_002 - millis)));
+        assert_eq!(rejected.retry_after(), Some(Duration::from_millis(10_002 - millis)));
         assert_eq!((rejected.state, rejected.trip_count), (State::Open, 1));
         assert!(rejected.reason.as_deref().is_some_and(|reason| reason.contains('2')), "{rejected}");
     }

@@ -111,7 +111,7 @@ fn a_hosts_own_condition_trips_with_its_reason() {
     fail(&breaker);
     let _ = breaker.permit().unwrap().settle(Outcome::cancelled());
     fail(&breaker);
-    let reason = breaker.would_refuse().unwrap().reason.unwrap();
+    let reason = breaker.would_refuse().unwrap().reason.clone().unwrap();
     assert!(reason.contains("2 failures, says the host"), "{reason}");
     // What is neutral or stale it isn't shown.
     assert_eq!(early.failure(FailureKind::Timeout).effect, Effect::Stale);
@@ -218,7 +218,7 @@ fn a_snapshot_is_restored_in_another_registry() {
         |name: &str, snapshot: &[u8]| other.restore(name, &policy, Conditions::new(), snapshot, Duration::from_secs(2));
     let restored = restore("llm", &snapshot).unwrap();
     assert_eq!(restored.state(), State::Open);
-    assert_eq!(restored.would_refuse().unwrap().retry_after, Some(Duration::from_secs(5)));
+    assert_eq!(restored.would_refuse().unwrap().retry_after(), Some(Duration::from_secs(5)));
     assert!(other.metrics_text().contains("softfuse_state{breaker=\"llm\"} 1"));
     assert!(matches!(restore("llm", &snapshot), Err(RegistryError::NameTaken(_))));
 

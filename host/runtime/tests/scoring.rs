@@ -169,7 +169,7 @@ fn scores_beside_the_call_come_late_and_trip() {
         assert_eq!(guard.call(|_| Ok("short")), Ok("short"));
     }
     until(&breaker, |breaker| breaker.state() == State::Open);
-    let reason = breaker.would_refuse().unwrap().reason.unwrap();
+    let reason = breaker.would_refuse().unwrap().reason.clone().unwrap();
     assert!(reason.contains("0.005"), "{reason}");
 }
 

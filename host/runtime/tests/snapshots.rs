@@ -212,13 +212,13 @@ fn long_texts_are_cut_before_they_cross() {
     let policy = registry.policy("test", TWO_FAILURES).unwrap();
     let breaker = registry.breaker(&long, &policy).unwrap();
     breaker.trip(&long, None).unwrap();
-    let cut = breaker.permit().unwrap_err().reason.unwrap();
+    let cut = breaker.permit().unwrap_err().reason.clone().unwrap();
     assert!(cut.len() <= 1024 && cut.ends_with("ä..."), "{}", cut.len());
     let policy = registry.policy("own", HOSTS_OWN).unwrap();
     let mine: Box<dyn Condition> = Box::new(Verbose(long.clone()));
     let breaker = registry.breaker_with("own", &policy, Conditions::from([("mine".to_owned(), mine)])).unwrap();
     fail(&breaker);
-    let reason = breaker.permit().unwrap_err().reason.unwrap();
+    let reason = breaker.permit().unwrap_err().reason.clone().unwrap();
     assert!(reason.len() < 1200 && reason.contains("ä..."), "{}", reason.len());
     assert_eq!(failures(&registry), "");
 }

@@ -30,7 +30,7 @@ async fn responses_are_classified_and_refusals_are_typed() {
         assert_eq!(service.ready().await.unwrap().call(status).await, Ok(status));
     }
     match service.ready().await.unwrap().call(200).await {
-        Err(CallError::Rejected(rejected)) => assert_eq!(rejected.retry_after, Some(Duration::from_secs(10))),
+        Err(CallError::Rejected(rejected)) => assert_eq!(rejected.retry_after(), Some(Duration::from_secs(10))),
         other => panic!("{other:?}"),
     }
     clock.advance(Duration::from_secs(10));

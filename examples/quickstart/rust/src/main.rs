@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let chat = breaker.guard().fallback(move |cause| match cause {
         FallbackCause::Rejected(refused) => {
             println!("refused: {}, trip {}", refused.state, refused.trip_count);
-            let _ = refused_for.set(refused.retry_after.unwrap_or_default());
+            let _ = refused_for.set(refused.retry_after().unwrap_or_default());
             Ok(String::from("(cached answer)"))
         }
         FallbackCause::Tripped(error) => Err(CallError::Failed(error)),

@@ -165,7 +165,7 @@ impl Lane {
                 Ok(true)
             }
             Err(rejected) => {
-                if let Some(failure) = rejected.component_failure {
+                if let Some(failure) = &rejected.component_failure {
                     return Err(self.failed(Some(call.line), &failure.to_string()));
                 }
                 self.tally.refused(call, rejected.state);

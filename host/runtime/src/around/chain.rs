@@ -357,7 +357,7 @@ impl<E> ChainError<E> {
     /// When to try again: the shortest wait that a refusal names. `None` where none does.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.rejections().filter_map(|rejected| rejected.retry_after).min()
+        self.rejections().filter_map(|rejected| rejected.retry_after()).min()
     }
 
     /// The error of the last call that was made. `None` where every provider refused.

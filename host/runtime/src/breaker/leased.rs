@@ -7,14 +7,13 @@ mod owner;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use once_cell::race::OnceBox;
 pub(super) use owner::{Asked, Leasing};
 use softfuse_lease::{Admission, Entry, Lease};
 
-use crate::error::Rejected;
+use crate::error::{Refusal, Rejected};
 use crate::metrics::Tallies;
 use crate::types::{Effect, Outcome, OutcomeKind, Score, Signal, State, Time};
 
@@ -57,16 +56,14 @@ struct Lent {
     /// The latest time that the component has seen.
     told: AtomicU64,
     /// How calls are refused under it.
-    refusal: ArcSwapOption<Refusal>,
+    refusing: ArcSwapOption<Refusing>,
     /// The breaker's, which its kin have too, from a place that is farther away.
     tallies: Tallies,
 }
 
 #[derive(Debug)]
-struct Refusal {
-    state: State,
-    reason: Option<Arc<str>>,
-    trip_count: u64,
+struct Refusing {
+    refusal: Arc<Refusal>,
     until: Option<u64>,
 }
 
@@ -113,17 +110,11 @@ impl Leased {
     }
 
     /// How a call that was refused under the lease is refused.
-    pub(super) fn rejected(&self, name: &Arc<str>, now: u64) -> Option<Rejected> {
-        let refusal = self.lent.get()?.refusal.load();
-        let refusal = refusal.as_ref()?;
-        Some(Rejected {
-            breaker: Arc::clone(name),
-            state: refusal.state,
-            reason: refusal.reason.clone(),
-            trip_count: refusal.trip_count,
-            retry_after: refusal.until.map(|until| Duration::from_nanos(until.saturating_sub(now))),
-            component_failure: None,
-        })
+    #[inline]
+    pub(super) fn rejected(&self, now: u64) -> Option<Rejected> {
+        let refusing = self.lent.get()?.refusing.load();
+        let Refusing { refusal, until } = &**refusing.as_ref()?;
+        Some(Rejected::of_nanos(Arc::clone(refusal), until.map(|until| until.saturating_sub(now))))
     }
 
     /// Keeps an outcome for later, where that is benign.
@@ -219,6 +210,7 @@ fn entry(outcome: &Outcome, latency: u64) -> Option<Entry> {
     Some(Entry::Success { latency, score, pending })
 }
 
+#[inline]
 fn effect(tag: u32) -> Effect {
     if tag == IGNORED { Effect::Ignored } else { Effect::Recorded }
 }

@@ -232,14 +232,11 @@ impl Breaker {
     pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
         match self.lent_permit(now) {
             Some((raw, incarnation)) => Ok(Permit::new(self, raw, incarnation, now)),
-            None => self.permit_or_refused(now),
+            None => match self.granted_or_refused(now) {
+                Ok((raw, incarnation)) => Ok(Permit::new(self, raw, incarnation, now)),
+                Err(rejected) => Err(rejected),
+            },
         }
-    }
-
-    /// Apart from most permits; and the answer itself, so that a refusal isn't moved about.
-    #[inline(never)]
-    fn permit_or_refused(&self, now: Time) -> Result<Permit<'_>, Rejected> {
-        self.granted_or_refused(now).map(|(raw, incarnation)| Permit::new(self, raw, incarnation, now))
     }
 
     /// What a permit is made of: itself, and the incarnation in which it was granted. A permit isn't made before both are known,
@@ -258,11 +255,12 @@ impl Breaker {
         self.0.leased.admitted(now)
     }
 
-    #[inline]
+    /// Apart from most permits.
+    #[inline(never)]
     fn granted_or_refused(&self, now: Time) -> Result<(u64, u64), Rejected> {
         match self.0.leased.admit(now) {
             (Admission::Admitted(permit), incarnation) => Ok((permit, incarnation)),
-            (Admission::Refused { now: at }, _) => match self.0.leased.rejected(self.0.name(), at) {
+            (Admission::Refused { now: at }, _) => match self.0.leased.rejected(at) {
                 Some(rejected) => Err(rejected),
                 None => self.ask_for_permit(now),
             },

@@ -108,12 +108,14 @@ impl<'b> Permit<'b> {
 
     /// The breaker that gave it.
     #[must_use]
+    #[inline]
     pub fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
     /// When it was given.
     #[must_use]
+    #[inline]
     pub const fn admitted_at(&self) -> Time {
         self.admitted_at
     }
@@ -145,6 +147,7 @@ impl<'b> Permit<'b> {
     }
 
     /// What was reported on the permit itself.
+    #[inline]
     fn own_score(&self) -> Option<Score> {
         // Only scores are kept, and NaN is none.
         Score::new(self.score).ok()
@@ -262,16 +265,6 @@ impl<'b> Permit<'b> {
             self.standing.set(Standing::SETTLED, true);
         }
         kept
-    }
-
-    /// Forgets it after [`keep_success`](Self::keep_success) has settled it, where there is nothing in it that wants to be
-    /// dropped: nobody has asked it for a reporter.
-    #[inline(always)]
-    pub(crate) fn forget_settled(self) {
-        // The guarded code may have put another permit in its place, which holds its breaker.
-        if matches!(self.breaker, Cow::Borrowed(_)) {
-            std::mem::forget(self);
-        }
     }
 
     /// Ends a [call](Self::for_call).

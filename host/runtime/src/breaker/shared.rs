@@ -4,7 +4,6 @@ use std::mem::Discriminant;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use ecow::EcoString;
 use once_cell::race::OnceBox;
@@ -15,7 +14,7 @@ use super::{FailureMode, Kin};
 use crate::bindings::breaker as wit;
 use crate::component::{Cell, Guest};
 use crate::condition::Held;
-use crate::error::{ComponentFailure, Rejected};
+use crate::error::{ComponentFailure, Refusal, Rejected};
 use crate::metrics::Tallies;
 use crate::types::{Event, State};
 
@@ -154,31 +153,26 @@ impl Shared {
     }
 
     pub(super) fn rejected(&self, rejection: wit::Rejection) -> Rejected {
-        Rejected {
-            breaker: Arc::clone(self.name()),
-            state: State::from_wit(rejection.state),
-            reason: rejection.reason.map(Into::into),
-            trip_count: rejection.trip_count,
-            retry_after: rejection.retry_after.map(Duration::from_nanos),
-            component_failure: None,
-        }
+        let wit::Rejection { state, reason, trip_count, retry_after } = rejection;
+        let refusal = self.refusal(State::from_wit(state), reason.map(Into::into), trip_count);
+        Rejected::of_nanos(refusal, retry_after)
+    }
+
+    pub(super) fn refusal(&self, state: State, reason: Option<Arc<str>>, trip_count: u64) -> Refusal {
+        Refusal { breaker: Arc::clone(self.name()), state, reason, trip_count, component_failure: None }
     }
 
     /// Where the registry fails closed: the refusal.
     pub(super) fn refused_by_failure(&self, failure: ComponentFailure) -> Option<Rejected> {
-        match self.home.failure_mode {
-            FailureMode::Open => None,
-            FailureMode::Closed => Some(Rejected {
-                breaker: Arc::clone(self.name()),
-                state: self.known_state(),
-                reason: Some(failure.to_string().into()),
-                trip_count: self.trip_count(),
-                retry_after: match &failure {
-                    ComponentFailure::Resting { rest, .. } => Some(*rest),
-                    _ => None,
-                },
-                component_failure: Some(failure),
-            }),
+        if self.home.failure_mode == FailureMode::Open {
+            return None;
         }
+        let retry_after = match &failure {
+            ComponentFailure::Resting { rest, .. } => Some(*rest),
+            _ => None,
+        };
+        let reason = Some(failure.to_string().into());
+        let refusal = self.refusal(self.known_state(), reason, self.trip_count());
+        Some(Rejected::new(Refusal { component_failure: Some(failure), ..refusal }, retry_after))
     }
 }

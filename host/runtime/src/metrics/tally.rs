@@ -18,7 +18,15 @@ pub const SCORE_BUCKETS: [f64; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.
 /// [`LATENCY_BUCKETS_SECONDS`] in nanoseconds.
 const LATENCY_BUCKETS: [i64; LATENCY_BUCKETS_SECONDS.len()] = nanos(LATENCY_BUCKETS_SECONDS);
 /// [`SCORE_BUCKETS`] in a score's units of 10^-9.
-const SCORE_UNITS_BUCKETS: [i64; SCORE_BUCKETS.len()] = nanos(SCORE_BUCKETS);
+const SCORE_UNITS_BUCKETS: [i32; SCORE_BUCKETS.len()] = {
+    let (wide, mut found, mut place) = (nanos(SCORE_BUCKETS), [0; SCORE_BUCKETS.len()], 0);
+    while place < wide.len() {
+        // None is above 1, which is 10^9 units.
+        found[place] = wide[place] as i32;
+        place += 1;
+    }
+    found
+};
 
 /// Bounds in billionths, to the nearest.
 const fn nanos<const N: usize>(bounds: [f64; N]) -> [i64; N] {
@@ -90,6 +98,21 @@ pub(super) struct Sampled {
     pub(super) buckets: Vec<(f64, u64)>,
 }
 
+/// The bucket of a latency. Few bounds: looking at each costs less than halving them.
+#[inline(always)]
+fn latency_bucket(nanos: i64) -> usize {
+    LATENCY_BUCKETS.iter().take_while(|&&bound| nanos > bound).count()
+}
+
+/// The bucket of a score. Scores wobble: where to stop looking would be guessed wrong, call by call, so all bounds are looked
+/// at, four at a time.
+#[inline(always)]
+fn score_bucket(score: Score) -> usize {
+    let units = score.units().clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    let above: u32 = SCORE_UNITS_BUCKETS.iter().map(|&bound| u32::from(units > bound)).sum();
+    above as usize
+}
+
 /// Adds to what only this thread writes, or to what others write, too.
 #[inline(always)]
 fn add(to: &AtomicU64, more: u64, own: bool) {
@@ -102,9 +125,7 @@ fn add(to: &AtomicU64, more: u64, own: bool) {
 
 impl<const N: usize> Samples<N> {
     #[inline(always)]
-    fn add(&self, bounds: &[i64], sample: i64, value: f64, own: bool) {
-        // Few bounds: looking at each costs less than halving them.
-        let bucket = bounds.iter().take_while(|&&bound| sample > bound).count();
+    fn add(&self, bucket: usize, value: f64, own: bool) {
         if let Some(count) = self.counts.get(bucket) {
             add(count, 1, own);
         }
@@ -153,9 +174,9 @@ impl Tallies {
             add(&part.counts[count as usize], 1, own);
             &part.others
         };
-        latencies.add(&LATENCY_BUCKETS, latency, latency as f64, own);
+        latencies.add(latency_bucket(latency), latency as f64, own);
         if let Some(score) = score {
-            part.scores.add(&SCORE_UNITS_BUCKETS, score.units(), score.get(), own);
+            part.scores.add(score_bucket(score), score.get(), own);
         }
     }
 
@@ -163,7 +184,7 @@ impl Tallies {
     #[inline]
     pub(crate) fn scored(&self, score: Score) {
         let (part, own) = self.part();
-        part.scores.add(&SCORE_UNITS_BUCKETS, score.units(), score.get(), own);
+        part.scores.add(score_bucket(score), score.get(), own);
     }
 
     /// What was recorded under a lease, whose calls are counted already, and refused.

@@ -19,6 +19,7 @@ impl Score {
     ///
     /// # Errors
     /// For NaN, the infinities and magnitudes over 10^6.
+    #[inline]
     pub fn new(value: f64) -> Result<Self, InvalidScore> {
         // NaN fails every comparison.
         if value.abs() <= SCORE_MAX { Ok(Self(value)) } else { Err(InvalidScore(value)) }
@@ -31,6 +32,7 @@ impl Score {
     }
 
     /// In units of 10^-9, as the contract quantises it.
+    #[inline]
     pub(crate) fn units(self) -> i64 {
         let nearest = self.0 * 1e9 + 0.5;
         // At most 10^15 in magnitude. Towards zero, and one down where that was up: what `floor` does, and costs a call.
@@ -253,6 +255,7 @@ impl Outcome {
     }
 
     /// Its score, where it has one.
+    #[inline]
     pub(crate) const fn score(&self) -> Option<Score> {
         match self.signal {
             Signal::Score(score) => Some(score),

@@ -355,7 +355,7 @@ fn presets_open_as_they_say() {
             assert!(!breaker.is_open(), "{} after {failed}", breaker.name());
             fail(breaker);
         }
-        let wait = breaker.would_refuse().unwrap().retry_after;
+        let wait = breaker.would_refuse().unwrap().retry_after();
         assert_eq!(wait, Some(Duration::from_secs(seconds)), "{}", breaker.name());
     }
     assert!(providers.available().is_empty());

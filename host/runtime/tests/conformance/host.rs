@@ -90,7 +90,7 @@ fn rejection(rejected: Rejected) -> Seen {
     Seen {
         admitted: Some(false),
         state: Some(rejected.state.as_str().into()),
-        retry_after_ns: rejected.retry_after.map(nanos),
+        retry_after_ns: rejected.retry_after().map(nanos),
         trip_count: Some(rejected.trip_count),
         reason: rejected.reason.as_deref().map(str::to_owned),
         ..Seen::default()

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use softfuse_lease::{Batch, Entry, Lease, Owner, Terms};
 
 use super::super::shared::{Inner, Shared};
-use super::{ADMIT, ASK, IGNORED, Leased, Lent, RECORDED, Refusal, UNTOLD, entry};
+use super::{ADMIT, ASK, IGNORED, Leased, Lent, RECORDED, Refusing, UNTOLD, entry};
 use crate::bindings::breaker as wit;
 use crate::component::Seated;
 use crate::error::ComponentFailure;
@@ -82,7 +82,7 @@ impl Leasing {
         leased.permit.store(ASK, Ordering::Release);
         if let (Some(lent), Some(lending)) = (leased.lent.get(), self.lending.as_mut()) {
             lent.lease.ask(&mut lending.owner);
-            lent.refusal.store(None);
+            lent.refusing.store(None);
         }
     }
 }
@@ -203,7 +203,7 @@ impl Shared {
         let (lease, owner) = Lease::new(self.home.cores);
         lease.note(self.leased.latest().nanos());
         let tallies = self.meters.tallies.clone();
-        let lent = Lent { lease, told: AtomicU64::new(0), refusal: ArcSwapOption::empty(), tallies };
+        let lent = Lent { lease, told: AtomicU64::new(0), refusing: ArcSwapOption::empty(), tallies };
         if self.leased.lent.set(Box::new(lent)).is_ok() {
             leasing.lending = Some(Box::new(Lending::new(owner)));
         }
@@ -282,12 +282,10 @@ impl Shared {
                 if let (Some(until), Some(left)) = (terms.until, rejection.retry_after) {
                     lease.note(until.saturating_sub(left));
                 }
-                lent.refusal.store(Some(Arc::new(Refusal {
-                    state: State::from_wit(rejection.state),
-                    reason: rejection.reason.map(Into::into),
-                    trip_count: rejection.trip_count,
-                    until: terms.until,
-                })));
+                let wit::Rejection { state, reason, trip_count, .. } = rejection;
+                let refusal = self.refusal(State::from_wit(state), reason.map(Into::into), trip_count);
+                let refusing = Refusing { refusal: Arc::new(refusal), until: terms.until };
+                lent.refusing.store(Some(Arc::new(refusing)));
                 lease.refuse(owner, terms.until.unwrap_or(u64::MAX));
             }
             Some(wit::Lease::Ask) | None => lease.ask(owner),
