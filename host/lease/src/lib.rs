@@ -169,12 +169,11 @@ impl Lease {
         let Entry::Success { latency, score, pending } = entry else {
             return self.keep_any(permit, at, entry);
         };
-        if score.is_none()
-            && let Some(tag) = self.keep_counted(permit, at, latency)
-        {
-            return Some(tag);
-        }
-        self.keep_success(permit, at, latency, score, pending)
+        let kept = match score {
+            None => self.keep_counted(permit, at, latency),
+            Some(score) => self.keep_scored(permit, at, latency, score),
+        };
+        kept.or_else(|| self.keep_success(permit, at, latency, score, pending))
     }
 
     /// It takes one by one what goes in registers: an entry that was just written would have to be waited for.
@@ -192,6 +191,21 @@ impl Lease {
         let seen = stripe.counter.look_for_room()?;
         let tag = self.held.counted(permit, at, latency)?;
         stripe.counter.reserve(seen).then(|| {
+            stripe.note(at);
+            tag
+        })
+    }
+
+    /// Keeps a success of which nothing is to be known but its score. `None`: it isn't such a one, or isn't benign, or the counter
+    /// must draw, or others were faster. The scores' counter says whether the terms still stand, so that no stripe's is asked.
+    #[inline(never)]
+    fn keep_scored(&self, permit: u64, at: u64, latency: u64, score: i64) -> Option<u32> {
+        let stripe = self.stripe();
+        let at = stripe.latest_with(at);
+        let seen = self.scores.counter.look_for_room()?;
+        let tag = self.held.scored(permit, at, latency)?;
+        let place = self.scores.place(seen, score, &self.held)?;
+        self.scores.put(place, score, false, None).then(|| {
             stripe.note(at);
             tag
         })

@@ -22,10 +22,10 @@ const EPOCH_SHIFT: u32 = 17;
 pub(crate) struct Scores {
     pub(crate) counter: Counter,
     /// Made when a lease first asks for scores.
-    slots: OnceLock<Box<[Slot]>>,
+    slots: OnceLock<Box<[Slot; SLOTS]>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     /// Written last: the lease's number, and the place.
     mark: AtomicU64,
@@ -41,8 +41,9 @@ struct Slot {
 
 /// A place that was found benign.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Place<'s> {
     seen: Head,
+    slot: &'s Slot,
     sum: i64,
     lates: u64,
 }
@@ -58,32 +59,24 @@ impl Scores {
 
     /// Makes the slots.
     pub(crate) fn make_slots(&self) {
-        let slot = |_| Slot {
-            mark: AtomicU64::new(0),
-            sum: AtomicI64::new(0),
-            score: AtomicI64::new(0),
-            lates: AtomicU64::new(0),
-            settled_at: AtomicU64::new(0),
-            latency: AtomicU64::new(0),
-            sequence: AtomicU64::new(0),
-        };
-        self.slots.get_or_init(|| (0..SLOTS).map(slot).collect());
+        self.slots.get_or_init(|| Box::new(std::array::from_fn(|_| Slot::default())));
     }
 
     /// The slot of a place.
-    #[inline]
     fn slot(&self, place: u32) -> Option<&Slot> {
-        self.slots.get()?.get(place as usize % SLOTS)
+        Some(&self.slots.get()?[place as usize % SLOTS])
     }
 
     /// The next place, if the score is benign there.
     #[inline]
-    pub(crate) fn place(&self, seen: Head, score: i64, terms: &Held) -> Option<Place> {
+    pub(crate) fn place(&self, seen: Head, score: i64, terms: &Held) -> Option<Place<'_>> {
         let count = seen.count();
+        let slots: &[Slot; SLOTS] = self.slots.get()?;
+        let slot = |place: u32| &slots[place as usize % SLOTS];
         let (sum, lates) = match count.checked_sub(1) {
             None => (0, 0),
             Some(last) => {
-                let slot = self.slot(last)?;
+                let slot = slot(last);
                 let filled = mark(seen.epoch(), last);
                 // A later mark: others have gone on, and `reserve` will find that out. None at all: that thread was interrupted,
                 // and nobody waits for it but who takes the lease.
@@ -99,32 +92,31 @@ impl Scores {
             Bound::Sum { least } => sum >= least,
             // The last so many, of which this is one.
             Bound::LastSum { scores, least } => {
-                let before = self.slot(count.checked_sub(scores)?)?.sum.load(Ordering::Relaxed);
+                let before = slot(count.checked_sub(scores)?).sum.load(Ordering::Relaxed);
                 sum.wrapping_sub(before) >= least
             }
             Bound::NoMore => false,
         };
-        kept.then_some(Place { seen, sum, lates })
+        kept.then_some(Place { seen, slot: slot(count), sum, lates })
     }
 
     /// Puts a score in, where nothing has changed since its place was found. `detail`: where it is asked for.
     #[inline]
-    pub(crate) fn put(&self, place: Place, score: i64, late: bool, detail: Option<Detail>) -> bool {
-        if !self.counter.reserve(place.seen) {
+    pub(crate) fn put(&self, place: Place<'_>, score: i64, late: bool, detail: Option<Detail>) -> bool {
+        let Place { seen, slot, sum, lates } = place;
+        if !self.counter.reserve(seen) {
             return false;
         }
-        let count = place.seen.count();
-        let Some(slot) = self.slot(count) else { return true };
         let late = u64::from(late);
-        slot.sum.store(place.sum, Ordering::Relaxed);
+        slot.sum.store(sum, Ordering::Relaxed);
         slot.score.store(score, Ordering::Relaxed);
-        slot.lates.store((place.lates + late) << 1 | late, Ordering::Relaxed);
+        slot.lates.store((lates + late) << 1 | late, Ordering::Relaxed);
         if let Some(detail) = detail {
             slot.settled_at.store(detail.settled_at, Ordering::Relaxed);
             slot.latency.store(detail.latency, Ordering::Relaxed);
             slot.sequence.store(detail.sequence, Ordering::Relaxed);
         }
-        slot.mark.store(mark(place.seen.epoch(), count), Ordering::Release);
+        slot.mark.store(mark(seen.epoch(), seen.count()), Ordering::Release);
         true
     }
 

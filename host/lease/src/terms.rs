@@ -164,6 +164,13 @@ impl Held {
         (plain && self.fits(permit, at, latency)).then(|| self.tag.load(Ordering::Relaxed))
     }
 
+    /// The tag of a success with a score that may wait, where nothing is to be known of it but that score.
+    #[inline(always)]
+    pub(crate) fn scored(&self, permit: u64, at: u64, latency: u64) -> Option<u32> {
+        let plain = self.flags.load(Ordering::Relaxed) & (SCORES | DETAILS) == SCORES;
+        (plain && self.fits(permit, at, latency)).then(|| self.tag.load(Ordering::Relaxed))
+    }
+
     /// Whether a success may be recorded with what waits, whatever its score and wherever its place.
     #[inline(always)]
     pub(crate) fn fits(&self, permit: u64, at: u64, latency: u64) -> bool {

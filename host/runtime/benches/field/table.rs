@@ -28,13 +28,7 @@ const ROWS: &[Row] = &[
     row("guarded call, clock handed in / recloser", "calls-0%-1/softfuse", "calls-0%-1/recloser", Some(1.0)),
     row("the lease alone / recloser", "calls-0%-1/lease", "calls-0%-1/recloser", None),
     row("the lease alone, 2 threads / recloser", "calls-0%-2/lease", "calls-0%-2/recloser", None),
-    row("guarded call by a closure / recloser", "calls-0%-1/softfuse-closure", "calls-0%-1/recloser", Some(1.0)),
-    row(
-        "2 threads, by a closure / mutex around the core",
-        "calls-0%-2/softfuse-closure",
-        "calls-0%-2/mutex-core",
-        Some(0.35),
-    ),
+    row("guarded call in two steps, by a permit / recloser", "calls-0%-1/softfuse-permit", "calls-0%-1/recloser", None),
     row(
         "guarded call, clock read / recloser, clock read",
         "calls-0%-1/softfuse-clock",
@@ -45,6 +39,7 @@ const ROWS: &[Row] = &[
     row("guarded call / failsafe", "calls-0%-1/softfuse", "calls-0%-1/failsafe", None),
     row("guarded call / tower-resilience", "calls-0%-1/softfuse", "calls-0%-1/tower-resilience", None),
     row("2 threads / mutex around the core", "calls-0%-2/softfuse", "calls-0%-2/mutex-core", Some(0.35)),
+    row("2 threads, by a permit / mutex around the core", "calls-0%-2/softfuse-permit", "calls-0%-2/mutex-core", None),
     row("2 threads / recloser", "calls-0%-2/softfuse", "calls-0%-2/recloser", None),
     row("1% failures / recloser", "calls-1%-1/softfuse", "calls-1%-1/recloser", None),
     row("1% failures / mutex around the core", "calls-1%-1/softfuse", "calls-1%-1/mutex-core", None),

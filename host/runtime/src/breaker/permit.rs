@@ -131,6 +131,7 @@ impl<'b> Permit<'b> {
     ///
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
+    #[inline]
     pub fn report_quality(&mut self, score: f64) -> Result<(), InvalidScore> {
         let score = Score::new(score)?;
         match self.asked_reporter() {
@@ -150,7 +151,7 @@ impl<'b> Permit<'b> {
     #[inline]
     fn own_score(&self) -> Option<Score> {
         // Only scores are kept, and NaN is none.
-        Score::new(self.score).ok()
+        Score::known(self.score)
     }
 
     /// The reporter, if somebody has asked for one.
@@ -218,7 +219,7 @@ impl<'b> Permit<'b> {
     }
 
     /// [`settle`](Self::settle), at `now`.
-    #[inline]
+    #[inline(always)]
     pub fn settle_at(self, outcome: Outcome, now: Time) -> Settled<'b> {
         self.settle_owed_by(Debtor::Holder, outcome, now)
     }
@@ -257,8 +258,9 @@ impl<'b> Permit<'b> {
         if self.rest.is_some() || self.raw == UNGUARDED {
             return false;
         }
-        let (latency, score, shared) = (now.nanos_since(self.admitted_at), self.own_score(), &self.breaker.0);
-        let entry = Entry::Success { latency, score: score.map(Score::units), pending: false };
+        let (latency, shared) = (now.nanos_since(self.admitted_at), &self.breaker.0);
+        let score = self.own_score().map(Score::units);
+        let entry = Entry::Success { latency, score, pending: false };
         let kept = shared.leased.keep_entry(self.raw, entry, now).is_some();
         if kept {
             shared.tallies().settled(OutcomeKind::Success, latency, score);
@@ -338,7 +340,7 @@ fn latency_nanos(outcome: &Outcome, admitted_at: Time, now: Time) -> u64 {
 /// Counts an outcome, and keeps it for later or records it at once.
 #[inline(always)]
 fn record(shared: &Shared, raw: u64, incarnation: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Recorded {
-    let score = outcome.score().filter(|_| !outcome.kind.is_neutral());
+    let score = outcome.score().filter(|_| !outcome.kind.is_neutral()).map(Score::units);
     shared.tallies().settled(outcome.kind, latency_nanos, score);
     if raw == UNGUARDED {
         return (Effect::Lost, None);

@@ -17,14 +17,23 @@ pub const SCORE_BUCKETS: [f64; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.
 
 /// [`LATENCY_BUCKETS_SECONDS`] in nanoseconds.
 const LATENCY_BUCKETS: [i64; LATENCY_BUCKETS_SECONDS.len()] = nanos(LATENCY_BUCKETS_SECONDS);
-/// [`SCORE_BUCKETS`] in a score's units of 10^-9.
-const SCORE_UNITS_BUCKETS: [i32; SCORE_BUCKETS.len()] = {
-    let (wide, mut found, mut place) = (nanos(SCORE_BUCKETS), [0; SCORE_BUCKETS.len()], 0);
-    while place < wide.len() {
-        // None is above 1, which is 10^9 units.
-        found[place] = wide[place] as i32;
-        place += 1;
+/// What all of [`SCORE_BUCKETS`] are multiples of, in a score's units of 10^-9: .05.
+const SCORE_STEP: u32 = 50_000_000;
+/// Steps up to the last of [`SCORE_BUCKETS`], and one beyond.
+const SCORE_STEPS: usize = 22;
+/// The bucket of the scores up to so many steps.
+const SCORE_BUCKET_OF: [u8; SCORE_STEPS] = {
+    let (bounds, mut found, mut step) = (nanos(SCORE_BUCKETS), [0; SCORE_STEPS], 0);
+    while step < SCORE_STEPS {
+        let mut bucket = 0;
+        while bucket < bounds.len() && bounds[bucket] < step as i64 * SCORE_STEP as i64 {
+            assert!(bounds[bucket] % SCORE_STEP as i64 == 0, "a bound of SCORE_BUCKETS is no multiple of SCORE_STEP");
+            bucket += 1;
+        }
+        found[step] = bucket as u8;
+        step += 1;
     }
+    assert!(found[SCORE_STEPS - 1] as usize == bounds.len(), "SCORE_STEPS doesn't reach beyond SCORE_BUCKETS");
     found
 };
 
@@ -104,13 +113,13 @@ fn latency_bucket(nanos: i64) -> usize {
     LATENCY_BUCKETS.iter().take_while(|&&bound| nanos > bound).count()
 }
 
-/// The bucket of a score. Scores wobble: where to stop looking would be guessed wrong, call by call, so all bounds are looked
-/// at, four at a time.
+/// The bucket of a score in units of 10^-9. Scores wobble: looking at bound after bound, a processor would guess wrong at
+/// which to stop, call by call.
 #[inline(always)]
-fn score_bucket(score: Score) -> usize {
-    let units = score.units().clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-    let above: u32 = SCORE_UNITS_BUCKETS.iter().map(|&bound| u32::from(units > bound)).sum();
-    above as usize
+fn score_bucket(units: i64) -> usize {
+    // In range by the clamp.
+    let steps = (units.clamp(0, i32::MAX.into()) as u32).div_ceil(SCORE_STEP) as usize;
+    usize::from(SCORE_BUCKET_OF[steps.min(SCORE_STEPS - 1)])
 }
 
 /// Adds to what only this thread writes, or to what others write, too.
@@ -162,9 +171,9 @@ impl Tallies {
         add(&part.counts[what as usize], more, own);
     }
 
-    /// A call was settled.
+    /// A call was settled, with a score in units of 10^-9 perhaps.
     #[inline(always)]
-    pub(crate) fn settled(&self, kind: OutcomeKind, latency_nanos: u64, score: Option<Score>) {
+    pub(crate) fn settled(&self, kind: OutcomeKind, latency_nanos: u64, score: Option<i64>) {
         let (part, own) = self.part();
         let latency = i64::try_from(latency_nanos).unwrap_or(i64::MAX);
         let latencies = if kind == OutcomeKind::Success {
@@ -175,8 +184,8 @@ impl Tallies {
             &part.others
         };
         latencies.add(latency_bucket(latency), latency as f64, own);
-        if let Some(score) = score {
-            part.scores.add(score_bucket(score), score.get(), own);
+        if let Some(units) = score {
+            part.scores.add(score_bucket(units), units as f64, own);
         }
     }
 
@@ -184,7 +193,8 @@ impl Tallies {
     #[inline]
     pub(crate) fn scored(&self, score: Score) {
         let (part, own) = self.part();
-        part.scores.add(score_bucket(score), score.get(), own);
+        let units = score.units();
+        part.scores.add(score_bucket(units), units as f64, own);
     }
 
     /// What was recorded under a lease, whose calls are counted already, and refused.
@@ -206,7 +216,7 @@ impl Tallies {
     }
 
     pub(super) fn scores(&self) -> Sampled {
-        read(self.parts.iter().map(|part| &part.scores), &SCORE_BUCKETS, 1.0)
+        read(self.parts.iter().map(|part| &part.scores), &SCORE_BUCKETS, 1e-9)
     }
 }
 
@@ -233,7 +243,7 @@ mod tests {
         let tallies = Tallies::new(1);
         for millis in [1, 5, 6, 300_000, 300_001] {
             let nanos = Duration::from_millis(millis).as_nanos() as u64;
-            tallies.settled(OutcomeKind::Success, nanos, Score::new(0.7).ok());
+            tallies.settled(OutcomeKind::Success, nanos, Some(700_000_000));
         }
         let latencies = tallies.latencies();
         assert_eq!((latencies.count, latencies.buckets[0], latencies.buckets[1]), (5, (0.005, 2), (0.01, 1)));
@@ -246,13 +256,23 @@ mod tests {
     }
 
     #[test]
+    fn a_score_has_the_bucket_of_the_first_bound_that_it_does_not_exceed() {
+        let bounds = nanos(SCORE_BUCKETS);
+        let around = bounds.iter().flat_map(|bound| [bound - 1, *bound, bound + 1]);
+        for units in around.chain([i64::MIN, -1_000_000_000_000_000, 2_147_483_647, 2_147_483_648, i64::MAX]) {
+            let expected = bounds.iter().take_while(|&&bound| units > bound).count();
+            assert_eq!(score_bucket(units), expected, "{units}");
+        }
+    }
+
+    #[test]
     fn many_threads_lose_no_count() {
         let tallies = Tallies::new(1);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
-                        tallies.settled(OutcomeKind::Error, 1_000_000_000, Score::new(1.0).ok());
+                        tallies.settled(OutcomeKind::Error, 1_000_000_000, Some(1_000_000_000));
                         tallies.count(Count::Rejected, 2);
                     }
                 });
@@ -260,6 +280,7 @@ mod tests {
         });
         assert_eq!((tallies.counted(Count::Failures), tallies.counted(Count::Rejected)), (80_000, 160_000));
         assert_eq!((tallies.latencies().sum, tallies.latencies().count), (80_000.0, 80_000));
-        assert_eq!((tallies.scores().sum, tallies.scores().count), (80_000.0, 80_000));
+        assert_eq!(tallies.scores().count, 80_000);
+        assert!((tallies.scores().sum - 80_000.0).abs() < 1e-6);
     }
 }

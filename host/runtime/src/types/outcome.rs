@@ -25,6 +25,12 @@ impl Score {
         if value.abs() <= SCORE_MAX { Ok(Self(value)) } else { Err(InvalidScore(value)) }
     }
 
+    /// A number that is a score, or NaN for none.
+    #[inline]
+    pub(crate) fn known(value: f64) -> Option<Self> {
+        (!value.is_nan()).then_some(Self(value))
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> f64 {
