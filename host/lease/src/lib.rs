@@ -105,6 +105,13 @@ pub struct Lease {
     stripes: Box<[CachePadded<Stripe>]>,
 }
 
+/// A thread's part of a lease, found once for a call. In another thread it does the same, and meets the first.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'l> {
+    lease: &'l Lease,
+    stripe: &'l Stripe,
+}
+
 /// The right to take and to open a lease: there is one for each, and the breaker's lock keeps it.
 #[derive(Debug)]
 pub struct Owner {
@@ -151,14 +158,11 @@ impl Lease {
         }
     }
 
-    /// The permit of a call that is admitted; none where the component must be asked, or calls are refused, which isn't
-    /// counted here.
-    #[inline]
+    /// This thread's part, for a call that begins and ends in it.
+    #[inline(always)]
     #[must_use]
-    pub fn admitted(&self, now: u64) -> Option<u64> {
-        let permit = self.admission.load(Ordering::Acquire).checked_sub(ADMIT)?;
-        self.note(now);
-        Some(permit)
+    pub fn part(&self) -> Part<'_> {
+        Part { lease: self, stripe: self.stripe() }
     }
 
     /// Keeps what has happened under a permit, where that is benign: the terms' tag. `None`: record it at once, after what was
@@ -166,54 +170,11 @@ impl Lease {
     #[inline(always)]
     #[must_use]
     pub fn keep(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
-        let Entry::Success { latency, score, pending } = entry else {
-            return self.keep_any(permit, at, entry);
-        };
-        let kept = match score {
-            None => self.keep_counted(permit, at, latency),
-            Some(score) => self.keep_scored(permit, at, latency, score),
-        };
-        kept.or_else(|| self.keep_success(permit, at, latency, score, pending))
-    }
-
-    /// It takes one by one what goes in registers: an entry that was just written would have to be waited for.
-    #[inline(never)]
-    fn keep_success(&self, permit: u64, at: u64, latency: u64, score: Option<i64>, pending: bool) -> Option<u32> {
-        self.keep_any(permit, at, Entry::Success { latency, score, pending })
-    }
-
-    /// Keeps a success of which nothing is to be known but that it was, which is what most calls are: in few steps that fit
-    /// into their caller. `None`: it isn't such a one, or the counter must draw, or others were faster.
-    #[inline(always)]
-    fn keep_counted(&self, permit: u64, at: u64, latency: u64) -> Option<u32> {
-        let stripe = self.stripe();
-        let at = stripe.latest_with(at);
-        let seen = stripe.counter.look_for_room()?;
-        let tag = self.held.counted(permit, at, latency)?;
-        stripe.counter.reserve(seen).then(|| {
-            stripe.note(at);
-            tag
-        })
-    }
-
-    /// Keeps a success of which nothing is to be known but its score. `None`: it isn't such a one, or isn't benign, or the counter
-    /// must draw, or others were faster. The scores' counter says whether the terms still stand, so that no stripe's is asked.
-    #[inline(never)]
-    fn keep_scored(&self, permit: u64, at: u64, latency: u64, score: i64) -> Option<u32> {
-        let stripe = self.stripe();
-        let at = stripe.latest_with(at);
-        let seen = self.scores.counter.look_for_room()?;
-        let tag = self.held.scored(permit, at, latency)?;
-        let place = self.scores.place(seen, score, &self.held)?;
-        self.scores.put(place, score, false, None).then(|| {
-            stripe.note(at);
-            tag
-        })
+        self.part().keep(permit, at, entry)
     }
 
     #[inline]
-    fn keep_any(&self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
-        let stripe = self.stripe();
+    fn keep_any(&self, stripe: &Stripe, permit: u64, at: u64, entry: Entry) -> Option<u32> {
         let at = stripe.latest_with(at);
         loop {
             let seen = stripe.counter.look()?;
@@ -371,5 +332,66 @@ impl Lease {
     fn stripe(&self) -> &Stripe {
         // There are 2^n of them.
         &self.stripes[thread_number().unwrap_or(0) & (self.stripes.len() - 1)]
+    }
+}
+
+impl Part<'_> {
+    /// The permit of a call that is admitted; none where the component must be asked, or calls are refused, which isn't
+    /// counted here.
+    #[inline(always)]
+    #[must_use]
+    pub fn admitted(self, now: u64) -> Option<u64> {
+        let permit = self.lease.admission.load(Ordering::Acquire).checked_sub(ADMIT)?;
+        self.stripe.note(self.stripe.latest_with(now));
+        Some(permit)
+    }
+
+    /// [`Lease::keep`].
+    #[inline(always)]
+    #[must_use]
+    pub fn keep(self, permit: u64, at: u64, entry: Entry) -> Option<u32> {
+        let Entry::Success { latency, score, pending } = entry else {
+            return self.lease.keep_any(self.stripe, permit, at, entry);
+        };
+        let kept = match score {
+            None => self.keep_counted(permit, at, latency),
+            Some(score) => self.keep_scored(permit, at, latency, score),
+        };
+        kept.or_else(|| self.keep_success(permit, at, latency, score, pending))
+    }
+
+    /// It takes one by one what goes in registers: an entry that was just written would have to be waited for.
+    #[inline(never)]
+    fn keep_success(self, permit: u64, at: u64, latency: u64, score: Option<i64>, pending: bool) -> Option<u32> {
+        self.lease.keep_any(self.stripe, permit, at, Entry::Success { latency, score, pending })
+    }
+
+    /// Keeps a success of which nothing is to be known but that it was, which is what most calls are: in few steps that fit
+    /// into their caller. `None`: it isn't such a one, or the counter must draw, or others were faster.
+    #[inline(always)]
+    fn keep_counted(self, permit: u64, at: u64, latency: u64) -> Option<u32> {
+        let Self { lease, stripe } = self;
+        let at = stripe.latest_with(at);
+        let seen = stripe.counter.look_for_room()?;
+        let tag = lease.held.counted(permit, at, latency)?;
+        stripe.counter.reserve(seen).then(|| {
+            stripe.note(at);
+            tag
+        })
+    }
+
+    /// Keeps a success of which nothing is to be known but its score. `None`: it isn't such a one, or isn't benign, or the counter
+    /// must draw, or others were faster. The scores' counter says whether the terms still stand, so that no stripe's is asked.
+    #[inline(never)]
+    fn keep_scored(self, permit: u64, at: u64, latency: u64, score: i64) -> Option<u32> {
+        let Self { lease: Lease { held, scores, .. }, stripe } = self;
+        let at = stripe.latest_with(at);
+        let seen = scores.counter.look_for_room()?;
+        let tag = held.scored(permit, at, latency)?;
+        let place = scores.place(seen, score, held)?;
+        scores.put(place, score, false, None).then(|| {
+            stripe.note(at);
+            tag
+        })
     }
 }

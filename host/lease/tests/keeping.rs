@@ -38,7 +38,7 @@ fn a_lease_grants_nothing_until_it_is_opened() {
     lease.open(&mut owner, &Terms { outcomes_max: 0, ..terms() });
     // Admitted, and recorded at once.
     assert_eq!((lease.admit(1), lease.keep(PERMIT, 1, success(1))), (Admission::Admitted(PERMIT), None));
-    assert_eq!(lease.admitted(1), Some(PERMIT));
+    assert_eq!(lease.part().admitted(1), Some(PERMIT));
     assert!(!lease.is_waiting());
 }
 
@@ -185,7 +185,7 @@ fn threads_that_live_have_numbers_of_their_own() {
 fn refusals_are_counted_and_end_in_time() {
     let (lease, mut owner) = opened(&terms());
     lease.refuse(&mut owner, 10);
-    assert_eq!(lease.admitted(8), None);
+    assert_eq!(lease.part().admitted(8), None);
     assert_eq!(lease.admit(8), Admission::Refused { now: 8 });
     assert_eq!(lease.admit(3), Admission::Refused { now: 8 });
     assert_eq!(lease.admit(10), Admission::Ask);

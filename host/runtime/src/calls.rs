@@ -1,5 +1,7 @@
 //! Guarded calls of a breaker by itself: a value is a success, and an error is one of the service.
 
+use std::mem;
+
 use crate::breaker::{Breaker, Debtor, Permit, Reporter, Settled};
 use crate::caught::caught;
 use crate::error::CallError;
@@ -52,10 +54,17 @@ impl Breaker {
         now: Time,
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
-        match self.lent_permit(now) {
-            Some((permit, incarnation)) => self.call_with(permit, incarnation, now, call),
-            None => self.call_granted_or_refused(now, call),
+        let Some(admitted) = self.admitted(now) else { return self.call_granted_or_refused(now, call) };
+        let (permit, incarnation) = admitted.granted();
+        let mut permit = Permit::for_call(self, permit, incarnation, now);
+        let (result, ended_at) = call(&mut permit);
+        // Most permits are settled where they lie.
+        if result.is_ok() && permit.keep_success(self, admitted, ended_at) {
+            mem::forget(permit);
+        } else {
+            end(permit, classify_default(&result), ended_at);
         }
+        result.map_err(CallError::Failed)
     }
 
     /// Apart from most calls, so that these needn't move about what has room for a refusal.
@@ -65,24 +74,10 @@ impl Breaker {
         now: Time,
         call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
     ) -> Result<T, CallError<E>> {
-        let (permit, incarnation) = self.granted(now)?;
-        self.call_with(permit, incarnation, now, call)
-    }
-
-    #[inline(always)]
-    fn call_with<T, E>(
-        &self,
-        permit: u64,
-        incarnation: u64,
-        now: Time,
-        call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time),
-    ) -> Result<T, CallError<E>> {
+        let (permit, incarnation) = self.granted_or_refused(now)?;
         let mut permit = Permit::for_call(self, permit, incarnation, now);
         let (result, ended_at) = call(&mut permit);
-        // Most permits are settled where they lie.
-        if !(result.is_ok() && permit.keep_success(ended_at)) {
-            end(permit, classify_default(&result), ended_at);
-        }
+        end(permit, classify_default(&result), ended_at);
         result.map_err(CallError::Failed)
     }
 

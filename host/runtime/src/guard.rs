@@ -165,9 +165,13 @@ impl<T, E> Guard<T, E> {
 
     /// [`call_at`](Self::call_at), without the fallback.
     pub(crate) fn run_at(&self, now: Time, call: impl FnOnce(&mut Permit) -> (Result<T, E>, Time)) -> Ended<T, E> {
-        let (permit, incarnation) = match self.breaker.granted(now) {
-            Ok(granted) => granted,
-            Err(rejected) => return Ended::Rejected(rejected),
+        let admitted = self.breaker.admitted(now);
+        let (permit, incarnation) = match admitted {
+            Some(admitted) => admitted.granted(),
+            None => match self.breaker.granted_or_refused(now) {
+                Ok(granted) => granted,
+                Err(rejected) => return Ended::Rejected(rejected),
+            },
         };
         let mut permit = Permit::for_call(&self.breaker, permit, incarnation, now);
         let (result, ended_at) = call(&mut permit);
@@ -175,7 +179,11 @@ impl<T, E> Guard<T, E> {
         let outcome = self.outcome(&result);
         // Where nobody looks at the answer, most permits are settled where they lie.
         let unseen = self.scoring.is_none() && self.replace_below.is_none();
-        if unseen && outcome == Outcome::success() && permit.keep_success(ended_at) {
+        if unseen
+            && outcome == Outcome::success()
+            && let Some(admitted) = admitted
+            && permit.keep_success(&self.breaker, admitted, ended_at)
+        {
             return Ended::Kept(result.map_err(CallError::Failed), outcome.kind);
         }
         let mut exchange = self.exchange(&result, &outcome, &permit);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Or
 use arc_swap::ArcSwapOption;
 use once_cell::race::OnceBox;
 pub(super) use owner::{Asked, Leasing};
-use softfuse_lease::{Admission, Entry, Lease};
+use softfuse_lease::{Admission, Entry, Lease, Part};
 
 use crate::error::{Refusal, Rejected};
 use crate::metrics::Tallies;
@@ -61,6 +61,37 @@ struct Lent {
     tallies: Tallies,
 }
 
+/// A call that was admitted under a buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Admitted<'l> {
+    lent: &'l Lent,
+    /// Its thread's.
+    part: Part<'l>,
+    permit: u64,
+    /// In which the permit was granted.
+    incarnation: u64,
+}
+
+impl Admitted<'_> {
+    /// What a permit is made of: itself, and the incarnation in which it was granted.
+    #[inline(always)]
+    pub(crate) const fn granted(&self) -> (u64, u64) {
+        (self.permit, self.incarnation)
+    }
+
+    /// Counts the call's success and keeps it, where that is benign: whether it did. For the thread that was admitted; it needn't
+    /// look anything up.
+    #[inline(always)]
+    pub(super) fn keep_success(&self, latency: u64, score: Option<i64>, now: Time) -> bool {
+        let entry = Entry::Success { latency, score, pending: false };
+        let kept = self.part.keep(self.permit, now.nanos(), entry).is_some();
+        if kept {
+            self.lent.tallies.settled(OutcomeKind::Success, latency, score);
+        }
+        kept
+    }
+}
+
 #[derive(Debug)]
 struct Refusing {
     refusal: Arc<Refusal>,
@@ -95,11 +126,14 @@ impl Leased {
         self.state.store(state.as_metric(), Ordering::Relaxed);
     }
 
-    /// The permit of a call that is admitted under a buffer, and the incarnation in which it was granted.
+    /// A call that is admitted under a buffer.
     #[inline(always)]
-    pub(super) fn admitted(&self, now: Time) -> Option<(u64, u64)> {
+    pub(super) fn admitted(&self, now: Time) -> Option<Admitted<'_>> {
         let incarnation = u64::from(self.incarnation.load(Ordering::Acquire));
-        Some((self.lent.get()?.lease.admitted(now.nanos())?, incarnation))
+        let lent = self.lent.get()?;
+        let part = lent.lease.part();
+        let permit = part.admitted(now.nanos())?;
+        Some(Admitted { lent, part, permit, incarnation })
     }
 
     /// One more permit that the component was asked for, or record that it was handed: how many, up to 65,535.

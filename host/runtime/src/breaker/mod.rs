@@ -21,6 +21,7 @@ use softfuse_lease::Admission;
 
 pub(crate) use kin::{Home, Kin, Lendings, Lent};
 pub use late::LateScores;
+pub(crate) use leased::Admitted;
 use leased::Asked;
 pub(crate) use permit::Debtor;
 pub use permit::Permit;
@@ -230,8 +231,11 @@ impl Breaker {
     /// The refusal.
     #[inline(always)]
     pub fn permit_at(&self, now: Time) -> Result<Permit<'_>, Rejected> {
-        match self.lent_permit(now) {
-            Some((raw, incarnation)) => Ok(Permit::new(self, raw, incarnation, now)),
+        match self.admitted(now) {
+            Some(admitted) => {
+                let (raw, incarnation) = admitted.granted();
+                Ok(Permit::new(self, raw, incarnation, now))
+            }
             None => match self.granted_or_refused(now) {
                 Ok((raw, incarnation)) => Ok(Permit::new(self, raw, incarnation, now)),
                 Err(rejected) => Err(rejected),
@@ -239,25 +243,16 @@ impl Breaker {
         }
     }
 
-    /// What a permit is made of: itself, and the incarnation in which it was granted. A permit isn't made before both are known,
-    /// so that it needn't be moved out of a result that has room for a refusal.
+    /// A call for which nobody need be asked, as most are.
     #[inline(always)]
-    pub(crate) fn granted(&self, now: Time) -> Result<(u64, u64), Rejected> {
-        match self.lent_permit(now) {
-            Some(granted) => Ok(granted),
-            None => self.granted_or_refused(now),
-        }
-    }
-
-    /// What a permit is [made of](Self::granted), where nobody need be asked for it: of most calls.
-    #[inline(always)]
-    pub(crate) fn lent_permit(&self, now: Time) -> Option<(u64, u64)> {
+    pub(crate) fn admitted(&self, now: Time) -> Option<Admitted<'_>> {
         self.0.leased.admitted(now)
     }
 
-    /// Apart from most permits.
+    /// What a permit is made of: itself, and the incarnation in which it was granted. Apart from most calls; a permit isn't made
+    /// before both are known, so that it needn't be moved out of a result that has room for a refusal.
     #[inline(never)]
-    fn granted_or_refused(&self, now: Time) -> Result<(u64, u64), Rejected> {
+    pub(crate) fn granted_or_refused(&self, now: Time) -> Result<(u64, u64), Rejected> {
         match self.0.leased.admit(now) {
             (Admission::Admitted(permit), incarnation) => Ok((permit, incarnation)),
             (Admission::Refused { now: at }, _) => match self.0.leased.rejected(at) {

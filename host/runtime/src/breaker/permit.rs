@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::ptr;
 use std::time::Duration;
 
-use softfuse_lease::Entry;
-
+use super::leased::Admitted;
 use super::operate::Recorded;
 use super::standing::Standing;
 use super::{Breaker, LateScores, Reporter, Settled, Shared};
@@ -252,18 +252,18 @@ impl<'b> Permit<'b> {
     }
 
     /// Ends a [call](Self::for_call) whose answer is a success, and keeps that, where the component has allowed it: whether it
-    /// did. The permit is settled then, without having been moved about.
+    /// did. The permit is settled then, without having been moved about, and there is nothing in it that wants to be dropped.
     #[inline(always)]
-    pub(crate) fn keep_success(&mut self, now: Time) -> bool {
-        if self.rest.is_some() || self.raw == UNGUARDED {
+    pub(crate) fn keep_success(&mut self, breaker: &Breaker, admitted: Admitted<'_>, now: Time) -> bool {
+        // The guarded code may have asked for a reporter, or have put another permit in its place.
+        let same =
+            self.raw == admitted.granted().0 && matches!(self.breaker, Cow::Borrowed(own) if ptr::eq(own, breaker));
+        if self.rest.is_some() || !same {
             return false;
         }
-        let (latency, shared) = (now.nanos_since(self.admitted_at), &self.breaker.0);
-        let score = self.own_score().map(Score::units);
-        let entry = Entry::Success { latency, score, pending: false };
-        let kept = shared.leased.keep_entry(self.raw, entry, now).is_some();
+        let latency = now.nanos_since(self.admitted_at);
+        let kept = admitted.keep_success(latency, self.own_score().map(Score::units), now);
         if kept {
-            shared.tallies().settled(OutcomeKind::Success, latency, score);
             self.standing.set(Standing::SETTLED, true);
         }
         kept

@@ -54,7 +54,11 @@ impl Breaker {
     /// The refusal.
     #[inline]
     pub fn raw_permit_at(&self, now: Time) -> Result<RawPermit, Rejected> {
-        self.granted(now).map(|(raw, _)| RawPermit { raw, admitted_at: now })
+        let raw = match self.admitted(now) {
+            Some(admitted) => admitted.granted().0,
+            None => self.granted_or_refused(now)?.0,
+        };
+        Ok(RawPermit { raw, admitted_at: now })
     }
 
     /// [`Permit::settle_at`], for a permit as plain numbers. One that this breaker never gave is
