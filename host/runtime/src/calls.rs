@@ -15,7 +15,7 @@ pub(crate) fn classify_default<T, E>(result: &Result<T, E>) -> Outcome {
 
 /// When a call has ended: now. By a clock that panics it took no time, since the answer is there all the same.
 pub(crate) fn ended_at(permit: &Permit) -> Time {
-    caught("the clock", || permit.breaker().now()).unwrap_or(permit.admitted_at())
+    permit.breaker().now_unless_it_panics().unwrap_or(permit.admitted_at())
 }
 
 /// Settles a call that has an answer, which no panic of the host's own code costs. `None` where there was one: what became of

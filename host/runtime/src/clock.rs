@@ -1,8 +1,10 @@
 //! Where a host gets its time from: the component has no clock, so every call hands one reading in.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::caught::caught;
 use crate::types::Time;
 
 /// A monotonic clock.
@@ -22,8 +24,43 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[inline]
     fn now(&self) -> Time {
         Time::ZERO + self.0.elapsed()
+    }
+}
+
+/// A registry's clock. The system's is called by itself, since calls read it twice, and since it doesn't panic.
+#[derive(Clone)]
+pub(crate) enum RegistryClock {
+    System(SystemClock),
+    /// The user's own.
+    Own(Arc<dyn Clock>),
+}
+
+impl Default for RegistryClock {
+    fn default() -> Self {
+        Self::System(SystemClock::default())
+    }
+}
+
+impl RegistryClock {
+    /// Now.
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Own(clock) => clock.now(),
+        }
+    }
+
+    /// Now; none by a clock that panics, which is logged.
+    #[inline]
+    pub(crate) fn now_unless_it_panics(&self) -> Option<Time> {
+        match self {
+            Self::System(clock) => Some(clock.now()),
+            Self::Own(clock) => caught("the clock", || clock.now()),
+        }
     }
 }
 
@@ -55,7 +92,7 @@ impl Clock for ManualClock {
     }
 }
 
-impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Time {
         (**self).now()
     }

@@ -1,9 +1,11 @@
-//! A scorer's run: reused, and in an instance of its own each time.
+//! A scorer's run: reused, and in an instance of its own each time; beside the same scorer's code without a sandbox.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::rc::Rc;
 
 use softfuse::{Builtin, CacheDir, Engine, Exchange, Scorer, ScorerSettings};
+use softfuse_scorer_common as native;
 
 use crate::Run;
 
@@ -43,6 +45,25 @@ fn answer(builtin: Builtin) -> Exchange {
     Exchange::of_answer(content_type, text + end)
 }
 
+/// The scorer's own code, as a part of this program.
+fn native(builtin: Builtin, exchange: &Exchange) -> Box<dyn Fn() -> Option<f64>> {
+    fn run<S: native::Scorer + 'static>(exchange: native::Exchange) -> Box<dyn Fn() -> Option<f64>> {
+        let scorer = Rc::new(S::configure("").unwrap());
+        Box::new(move || match scorer.score(black_box(&exchange)) {
+            Ok(native::Verdict::Score(score)) => Some(score),
+            _ => None,
+        })
+    }
+    let content_type = exchange.answer.content_type.clone();
+    let answer = native::Body { content_type, bytes: exchange.answer.bytes.clone(), truncated: false };
+    let exchange = native::Exchange { answer, ..native::Exchange::default() };
+    match builtin {
+        Builtin::Text => run::<softfuse_scorer_text::TextScorer>(exchange),
+        Builtin::Logprobs => run::<softfuse_scorer_logprobs::LogprobsScorer>(exchange),
+        Builtin::Embedding => run::<softfuse_scorer_embedding::EmbeddingScorer>(exchange),
+    }
+}
+
 pub(crate) fn measure(run: &mut Run) {
     if !run.wants("scorer") {
         return;
@@ -57,6 +78,9 @@ pub(crate) fn measure(run: &mut Run) {
             "{}",
             read.answer.bytes.len()
         );
+        let alone = native(builtin, &read);
+        assert!(alone().is_some(), "{}", builtin.name());
+        group.bench_function(format!("{}-native", builtin.name()), |bencher| bencher.iter(|| black_box(alone())));
         for fresh in [false, true] {
             let settings = ScorerSettings { fresh, ..ScorerSettings::default() };
             let scorer = Scorer::builtin(&engine, builtin, settings).unwrap();

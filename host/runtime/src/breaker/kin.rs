@@ -9,7 +9,7 @@ use ecow::EcoString;
 use parking_lot::Mutex;
 
 use super::FailureMode;
-use crate::clock::Clock;
+use crate::clock::RegistryClock;
 use crate::component::{Slots, Who};
 use crate::events::Hub;
 use crate::metrics::{BreakerMeters, Metrics};
@@ -20,7 +20,7 @@ use crate::types::Time;
 /// registry's.
 pub(crate) struct Home {
     pub(crate) slots: Slots,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: RegistryClock,
     pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure_mode: FailureMode,
@@ -38,7 +38,7 @@ impl Home {
     pub(crate) fn of_family(&self, slots: Slots, lent_max: usize) -> Self {
         Self {
             slots,
-            clock: Arc::clone(&self.clock),
+            clock: self.clock.clone(),
             hub: Arc::clone(&self.hub),
             metrics: Arc::clone(&self.metrics),
             lendings: Lendings::new(lent_max),

@@ -101,7 +101,7 @@ impl<'b> LateScores<'b> {
     /// nothing of it.
     pub(crate) fn pay(&self, score: Option<Score>) {
         // Time that runs backwards is taken as the latest that was seen.
-        let now = caught("the clock", || self.breaker.now()).unwrap_or(Time::ZERO);
+        let now = self.breaker.now_unless_it_panics().unwrap_or(Time::ZERO);
         // What panics in here is told of the record, and so comes after it.
         caught("telling of a late score", || match score {
             Some(score) => self.report_score(score, now),

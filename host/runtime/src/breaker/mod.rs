@@ -77,8 +77,15 @@ impl Breaker {
 
     /// Its registry's clock, now.
     #[must_use]
+    #[inline]
     pub fn now(&self) -> Time {
         self.0.home.clock.now()
+    }
+
+    /// The same; none by a clock that panics.
+    #[inline]
+    pub(crate) fn now_unless_it_panics(&self) -> Option<Time> {
+        self.0.home.clock.now_unless_it_panics()
     }
 
     /// The state as of the last change: what costs nothing to ask. An open circuit whose period has passed is open until

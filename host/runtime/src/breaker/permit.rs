@@ -368,7 +368,7 @@ impl Permit<'_> {
         let (outcome, now) = ended.unwrap_or_else(|| {
             let kind = if self.standing.is(Standing::IN_CALL) { OutcomeKind::Error } else { OutcomeKind::Cancelled };
             // A clock that panics may be why it is dropped, and a second panic would end the process.
-            (Outcome::new(kind), caught("the clock", || self.breaker.now()).unwrap_or(self.admitted_at))
+            (Outcome::new(kind), self.breaker.now_unless_it_panics().unwrap_or(self.admitted_at))
         });
         // Settling twice is impossible, and nobody is there to hear what became of it.
         let _ = caught("settling a permit", || self.record(Debtor::Reporters, outcome, now));

@@ -19,7 +19,7 @@ use super::live::{Live, Replaced, Taking};
 use super::seats::NO_PLACE;
 use crate::bindings::breaker as wit;
 use crate::caught::caught;
-use crate::clock::Clock;
+use crate::clock::RegistryClock;
 use crate::error::ComponentFailure;
 use crate::metrics::ComponentMeters;
 use crate::types::Time;
@@ -40,7 +40,7 @@ pub(crate) struct RestSettings {
 /// The instance, and how it has fared.
 pub(crate) struct Slot {
     inner: Mutex<Inner>,
-    clock: Arc<dyn Clock>,
+    clock: RegistryClock,
     rest: RestSettings,
     meters: Arc<ComponentMeters>,
 }
@@ -92,7 +92,7 @@ pub(super) struct Prepared<'a> {
 impl Slot {
     pub(crate) fn new(
         component: BreakerComponent,
-        clock: Arc<dyn Clock>,
+        clock: RegistryClock,
         rest: RestSettings,
         meters: Arc<ComponentMeters>,
     ) -> Self {
@@ -220,7 +220,7 @@ impl Slot {
         self.meters.failed(&failure);
         let name = Arc::clone(inner.component.source_name());
         caught("a log", || tracing::error!(component = %name, %failure, "the breaker component failed"));
-        let now = caught("the clock", || self.clock.now()).unwrap_or(inner.started_at);
+        let now = self.clock.now_unless_it_panics().unwrap_or(inner.started_at);
         if lived && now.saturating_since(inner.started_at) > self.rest.rest_max {
             inner.rests = 0;
         }

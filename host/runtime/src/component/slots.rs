@@ -10,7 +10,7 @@ use super::live::{Live, Replaced, Taking};
 use super::room::{Claim, Room};
 use super::slot::{RestSettings, Slot};
 use super::{BreakerComponent, Cell};
-use crate::clock::Clock;
+use crate::clock::RegistryClock;
 use crate::error::{ComponentFailure, RestoreError};
 use crate::metrics::ComponentMeters;
 use crate::policy::Policy;
@@ -47,11 +47,11 @@ impl Slots {
     pub(crate) fn new(
         component: &BreakerComponent,
         instances: usize,
-        clock: &Arc<dyn Clock>,
+        clock: &RegistryClock,
         rest: RestSettings,
         meters: &Arc<ComponentMeters>,
     ) -> Self {
-        let slot = |_| Slot::new(component.clone(), Arc::clone(clock), rest, Arc::clone(meters));
+        let slot = |_| Slot::new(component.clone(), clock.clone(), rest, Arc::clone(meters));
         let slots: Box<[Slot]> = (0..instances.max(1)).map(slot).collect();
         let rooms = slots.iter().map(|_| Room::default()).collect();
         Self { slots, places: Mutex::new(Places { component: component.clone(), rooms, next: 0 }) }

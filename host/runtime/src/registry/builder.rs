@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Registry;
 use super::making::Making;
 use crate::breaker::{FailureMode, Home, Lendings};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, RegistryClock};
 use crate::component::{Bounds, BreakerComponent, RestSettings};
 use crate::components::Binary;
 use crate::engine::{CacheDir, Engine, read_component};
@@ -29,7 +29,7 @@ pub struct RegistryBuilder {
     engine: Option<Engine>,
     cache: CacheDir,
     component: Source,
-    clock: Option<Arc<dyn Clock>>,
+    clock: Option<RegistryClock>,
     salt: Option<u64>,
     failure_mode: FailureMode,
     snapshot_every: u64,
@@ -101,7 +101,7 @@ impl RegistryBuilder {
 
     /// The clock. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
+        self.clock = Some(RegistryClock::Own(Arc::new(clock)));
         self
     }
 
@@ -200,7 +200,7 @@ impl RegistryBuilder {
             Source::Bytes(name, bytes) => load(&name, bytes.as_slice().into()),
             Source::File(path) => load(&path.display().to_string(), read_component(&path)?.as_slice().into()),
         }?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
+        let clock = self.clock.unwrap_or_default();
         let hub = Hub::new(self.event_capacity, self.callbacks);
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(INSTANCES_MAX);
         let metrics = Metrics::new(Arc::clone(hub.dropped()), cores());

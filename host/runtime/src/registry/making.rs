@@ -6,7 +6,7 @@ use super::builder::INSTANCES_MAX;
 use super::keyed::KeyedSettings;
 use super::shards::SHARDED_FROM;
 use crate::breaker::Home;
-use crate::clock::Clock;
+use crate::clock::RegistryClock;
 use crate::component::{BreakerComponent, NoPlace, RestSettings, Slots};
 use crate::error::RegistryError;
 use crate::metrics::Metrics;
@@ -29,11 +29,11 @@ pub(super) struct Making {
 
 impl Making {
     /// Instances for named breakers.
-    pub(super) fn slots(&self, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Slots {
+    pub(super) fn slots(&self, clock: &RegistryClock, metrics: &Metrics) -> Slots {
         self.make_slots(self.cores, clock, metrics)
     }
 
-    fn make_slots(&self, unless_said: usize, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Slots {
+    fn make_slots(&self, unless_said: usize, clock: &RegistryClock, metrics: &Metrics) -> Slots {
         let instances = self.instances.unwrap_or(unless_said).clamp(1, INSTANCES_MAX);
         Slots::new(&self.component, instances, clock, self.rest, metrics.component())
     }

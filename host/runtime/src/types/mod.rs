@@ -83,6 +83,7 @@ pub(crate) fn span_nanos(span: Duration) -> u64 {
 impl Add<Duration> for Time {
     type Output = Self;
 
+    #[inline]
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span_nanos(span)).unwrap_or(i64::MAX)))
     }
