@@ -133,8 +133,8 @@ type guardedConnection struct {
 	io.Writer
 }
 
-// Middleware guards a handler: a response of 5xx or 429 counts as a failure, another of 4xx as neutral, a panic as a failure. Where the
-// circuit refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
+// Middleware guards a handler: a response counts as its status says ([KindOfStatus]), and a panic as a failure. Where the circuit
+// refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
 func Middleware(breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

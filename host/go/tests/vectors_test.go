@@ -411,6 +411,10 @@ func TestEveryVectorByTheContract(t *testing.T) {
 	component := newComponent(t)
 	ran := 0
 	for _, one := range loadVectors(t, sharedVectorFiles(t)) {
+		// What a host does before it asks the component, which can't know it.
+		if one.file == "hosts.toml" {
+			continue
+		}
 		ran++
 		if err := one.run(component.subject(t, one.Policy)); err != nil {
 			t.Error(err)

@@ -30,8 +30,8 @@ export interface GuardedFetchOptions {
 
 /**
  * A `fetch` whose requests are guarded, by one breaker for each origin. 429, 503 and 529 are failures, and their `Retry-After`
- * extends the open period; 400, 413, 414, 415 and 422 are neutral; other statuses from 400 on are failures. The response is
- * passed on in any case. An aborted request is neutral.
+ * extends the open period; 401 to 404 and 407 are failures, too, and every other 4xx is neutral (see `classifyStatus`). The response
+ * is passed on in any case. An aborted request is neutral.
  */
 export function guardedFetch(policy: PolicyLike, options: GuardedFetchOptions = {}): Fetch & { readonly breakers: Keyed } {
   const { registry = defaultRegistry(), name = 'fetch', key, classify, fallback } = options;
