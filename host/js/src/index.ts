@@ -1,6 +1,7 @@
 // What the package offers, the same in every environment. Import "softfuse", whose entries load the component first.
 
 export { Breaker, type Refusal } from './breaker.js';
+export { BULKHEAD_PRESETS, Bulkhead, type BulkheadCounts, BulkheadFullError, type BulkheadOptions, BulkheadTimeoutError, type Place } from './bulkhead.js';
 export { type CircuitBreakerOptions, type Guarded, circuitBreaker, defaultRegistry } from './circuit-breaker.js';
 export { type Classified, type Ending, classifyError, classifyResponse, classifyStatus, retryAfterMs } from './classify.js';
 export { type Clock, ManualClock, systemClock } from './clock.js';
@@ -38,6 +39,16 @@ export {
   qualityBelow,
   slowCallRateAbove,
 } from './policy.js';
+export {
+  type Attempt,
+  Chain,
+  type ChainCallOptions,
+  type ChainOptions,
+  NoProviderError,
+  PROVIDER_PRESETS,
+  Providers,
+  type Tried,
+} from './providers.js';
 export { currentPermit, reportQuality } from './quality.js';
 export { type BreakerOptions, type PolicyLike, Registry, type RegistryOptions } from './registry.js';
 export type {
