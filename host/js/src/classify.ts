@@ -1,6 +1,7 @@
 // What a call's end means where its user doesn't say: thrown errors and HTTP responses, by what is common among JavaScript's
 // clients.
 
+import { StreamError } from './errors.js';
 import { type Outcome, type OutcomeKind, isFailure } from './types.js';
 
 /** What a `classify` function may answer: a kind, or an outcome in full; undefined leaves it to the defaults. */
@@ -106,6 +107,7 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
     return { kind: signal?.aborted === true && error === signal.reason ? 'cancelled' : 'error' };
   }
   const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
+  if (error instanceof StreamError) return { kind: error.kind };
   if (name === 'TimeoutError' || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
   if (signal?.aborted === true && (error === signal.reason || name === 'AbortError')) {
     const reason: unknown = signal.reason;

@@ -16,9 +16,12 @@ export {
   type PolicyProblem,
   RegistryError,
   RestoreError,
+  StreamError,
 } from './errors.js';
+export { type StreamEvent, type StreamFailure, modelError } from './events.js';
 export { type GuardedFetchOptions, guardedFetch } from './fetch.js';
-export { type AnswerScorer, type CallOptions, type FallbackCause, Guard, type GuardOptions } from './guard.js';
+export { Guard } from './guard.js';
+export type { AnswerScorer, CallOptions, FallbackCause, GuardOptions } from './guard-options.js';
 export { type CircuitHealth, type FamilyHealth, Health, type HealthReport } from './health.js';
 export { Keyed, type KeyedOptions } from './keyed.js';
 export { LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS } from './metrics.js';
@@ -51,6 +54,7 @@ export {
 } from './providers.js';
 export { currentPermit, reportQuality } from './quality.js';
 export { type BreakerOptions, type PolicyLike, Registry, type RegistryOptions } from './registry.js';
+export { type StreamOptions, modelStream } from './stream.js';
 export type {
   BreakerEvents,
   Cause,

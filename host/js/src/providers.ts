@@ -4,7 +4,7 @@
 import type { Breaker } from './breaker.js';
 import { classifyError, classifyValue, type Classified, type Ending } from './classify.js';
 import { CircuitOpenError, InvalidScoreError } from './errors.js';
-import type { FallbackCause, GuardOptions } from './guard.js';
+import type { FallbackCause, GuardOptions } from './guard-options.js';
 import type { Permit } from './permit.js';
 import type { Registry } from './registry.js';
 import { type OutcomeKind, isFailure, isOutcomeKind, isScore } from './types.js';

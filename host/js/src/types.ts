@@ -163,7 +163,7 @@ export interface BreakerEvents {
   /** A condition of the user's own threw. It counted as not holding. */
   'condition-failed': { breaker: string; condition: string; failure: unknown };
   /** A hook of a guard threw, or said what is no answer: it counted as not having spoken. */
-  'hook-failed': { breaker: string; hook: 'classify' | 'score' | 'exchange'; failure: unknown };
+  'hook-failed': { breaker: string; hook: 'classify' | 'score' | 'exchange' | 'stream'; failure: unknown };
 }
 
 /** The largest score in magnitude. */
