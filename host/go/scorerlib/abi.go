@@ -14,7 +14,7 @@ import (
 type scorerSettings struct {
 	size            uintptr
 	config          *byte
-	registry        handle
+	_               handle // A registry, which there is none of here.
 	deadlineNs      uint64
 	startDeadlineNs uint64
 	memoryBytesMax  uintptr
@@ -50,7 +50,7 @@ type verdict struct {
 	score        float64
 	text         *byte
 	textCapacity uintptr
-	textBytes    uintptr
+	_            uintptr // How long the whole text is.
 }
 
 const (
