@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use softfuse::{
-    Breaker, CallRecord, CircuitStatus, Condition, Conditions, Effect, LateScores, Outcome, OutcomeKind, Permit,
-    Policy, Registry, Score, Settled, State, StateChange, Time,
+    Breaker, CallRecord, CircuitStatus, Condition, Conditions, Effect, LateScores, Outcome, Permit, Policy, Registry,
+    Score, Settled, State, StateChange, Time,
 };
 use softfuse_trace::{Call, LateScore};
 
