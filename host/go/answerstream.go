@@ -42,7 +42,8 @@ type AnswerStream struct {
 }
 
 // Stream begins to score an answer that comes in pieces. The score goes to the call's reporter: into its outcome if the call is still
-// under way, else to the breaker as a late score, which the call's outcome has promised (as pending). `exchange` is what is known by now: its answer has a content type, and no bytes.
+// under way, else to the breaker as a late score, which the call's outcome has promised (as pending). `exchange` is what is known by now:
+// its answer has a content type, and no bytes.
 func (s *Scoring) Stream(reporter Reporter, exchange *Exchange) *AnswerStream {
 	made := &AnswerStream{scoring: s, permit: reporter.permit, exchange: &Exchange{
 		Operation: exchange.Operation, Model: exchange.Model, Request: exchange.Request, Metadata: exchange.Metadata,

@@ -21,7 +21,8 @@ func chainOf(t *testing.T, options ...softfuse.Option) *softfuse.Chain[string] {
 	t.Helper()
 	registry, err := softfuse.New(options...)
 	must(t, err)
-	policy, err := registry.Policy("test.toml", "trip_on = { any_of = [{ consecutive_failures = 2 }, { quality_below = { threshold = 0.1, window = 50 } }] }\nhalf_open_after = \"10s\"")
+	const conditions = "{ consecutive_failures = 2 }, { quality_below = { threshold = 0.1, window = 50 } }"
+	policy, err := registry.Policy("test.toml", "trip_on = { any_of = ["+conditions+"] }\nhalf_open_after = \"10s\"")
 	must(t, err)
 	var breakers []*softfuse.Breaker
 	for _, name := range []string{"near", "far", "last"} {

@@ -144,7 +144,7 @@ type AnswerScorer interface {
 // ErrNeedsComponentRuntime is for a scorer that this host can't run: one whose core modules need each other, or WASI 0.2, as those
 // written in JavaScript and Python do.
 var ErrNeedsComponentRuntime = errors.New("this host runs components of which one core module does all the work, as Rust, C and Go make " +
-	"them; others, as JavaScript's and Python's are, need a component runtime, which Softfuse's C library brings along: see " +
+	"them; others, as Python's are, need a component runtime, which Softfuse's C library brings along: see " +
 	"softfuse.dev/softfuse/scorerlib")
 
 // Scorer is ready to be asked from any goroutine.

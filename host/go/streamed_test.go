@@ -18,7 +18,9 @@ import (
 )
 
 // streams is a client whose server answers as it is told.
-func streams(t *testing.T, policy string, settings *softfuse.StreamSettings) (*http.Client, *softfuse.Breaker, *softfuse.Transport, func(func(io.Writer, *http.Request))) {
+func streams(t *testing.T, policy string, settings *softfuse.StreamSettings) (
+	*http.Client, *softfuse.Breaker, *softfuse.Transport, func(func(io.Writer, *http.Request)),
+) {
 	t.Helper()
 	var answer func(io.Writer, *http.Request)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

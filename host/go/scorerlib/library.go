@@ -1,8 +1,8 @@
 // Opens Softfuse's C library, and gives its functions Go's face.
 
-// Package scorerlib runs scorers in any language that makes components, JavaScript's and Python's included, which need a component
-// runtime: that of Softfuse's C library, opened without cgo. A scorer that one core module makes up (Rust's, C's, Go's) needs none of
-// this: see [softfuse.NewScorer].
+// Package scorerlib runs scorers in any language that makes components: those that need a component runtime, as Python's do, and those
+// that are large, as JavaScript's are, by that of Softfuse's C library, opened without cgo. A scorer that one small core module makes up
+// (Rust's, C's, Go's) needs none of this: see [softfuse.NewScorer].
 //
 //	library, err := scorerlib.Open("") // libsoftfuse_c, where the system's loader finds it
 //	scorer, err := library.ScorerFile("schema.wasm", softfuse.ScorerSettings{Deadline: 200 * time.Millisecond})

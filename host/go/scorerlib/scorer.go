@@ -46,7 +46,8 @@ func (l *Library) NewScorer(name string, component []byte, settings softfuse.Sco
 		return nil, fmt.Errorf("the scorer `%s`: %w", name, err)
 	}
 	if settings.CacheDir != "" {
-		return nil, fmt.Errorf("the scorer `%s`: CacheDir is %q, and may only be empty: the C library keeps compiled code in the user's cache folder", name, settings.CacheDir)
+		return nil, fmt.Errorf("the scorer `%s`: CacheDir is %q, and may only be empty: the C library keeps compiled code in the user's cache folder",
+			name, settings.CacheDir)
 	}
 	var pins pins
 	defer pins.Unpin()

@@ -1,5 +1,6 @@
 // Scorers in other languages, each with its cases, where the environment's SOFTFUSE_SCORERS names the folder in which they were built: as
-// LANGUAGE/scorer.wasm and LANGUAGE/cases.toml. Those that one core module makes up run here, the others by the C library.
+// LANGUAGE/scorer.wasm and LANGUAGE/cases.toml. Those that one core module makes up run here, the others by the C library; and so do large
+// ones, which it compiles in seconds, where wazero takes minutes.
 
 package tests
 
@@ -119,17 +120,27 @@ func (c *scorerCase) met(t *testing.T, verdict softfuse.Verdict, err error) bool
 	return false
 }
 
+// compiledCode is kept here, so that a component is compiled once for all of its configurations.
+var compiledCode = filepath.Join(os.TempDir(), "softfuse-go-tests")
+
 type closing interface {
 	softfuse.AnswerScorer
 	Close() error
 }
 
+// hereBytesMax is the largest component that is compiled here.
+const hereBytesMax = 8 << 20
+
 // anyScorer loads a scorer, here or by the C library: whether it is here.
 func anyScorer(t *testing.T, component []byte, settings softfuse.ScorerSettings) (scorer closing, here bool, err error) {
 	t.Helper()
-	made, err := softfuse.NewScorer("scorer", component, settings)
-	if !errors.Is(err, softfuse.ErrNeedsComponentRuntime) {
-		return made, true, err
+	if len(component) <= hereBytesMax {
+		kept := settings
+		kept.CacheDir = compiledCode
+		made, err := softfuse.NewScorer("scorer", component, kept)
+		if !errors.Is(err, softfuse.ErrNeedsComponentRuntime) {
+			return made, true, err
+		}
 	}
 	library, err := scorerlib.Open("")
 	if err != nil {

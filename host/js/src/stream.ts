@@ -279,7 +279,9 @@ function isIterator(source: AsyncIterable<unknown>): boolean {
   return typeof (source as { next?: unknown }).next === 'function';
 }
 
-const isBody = (value: unknown): value is ReadableStream => typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function';
+function isBody(value: unknown): value is ReadableStream {
+  return typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function';
+}
 
 /**
  * The same answer, watched; undefined where it doesn't come in pieces. `tookMs` is what the call has taken so far.
