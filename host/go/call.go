@@ -190,7 +190,7 @@ func (b *Breaker) context(ctx context.Context) context.Context {
 }
 
 // callOf is the guarded call to which a context belongs: its permit, or its breaker alone where no decision depends on scores; neither
-// where it belongs to none. Of nested calls it is the innermost.
+// where it belongs to none, or to one that isn't guarded. Of nested calls it is the innermost.
 func callOf(ctx context.Context) (*Permit, *Breaker) {
 	switch found := ctx.Value(callKey{}).(type) {
 	case *Permit:
@@ -199,6 +199,12 @@ func callOf(ctx context.Context) (*Permit, *Breaker) {
 		return nil, found
 	}
 	return nil, nil
+}
+
+// isUnguarded says whether a context belongs to a call that no breaker guards: of a provider of whom nothing is known.
+func isUnguarded(ctx context.Context) bool {
+	found, ok := ctx.Value(callKey{}).(*Breaker)
+	return ok && found == nil
 }
 
 // ReportQuality says how good the answer of the guarded call is to which the context belongs: of nested calls, the innermost. Of the
@@ -217,6 +223,9 @@ func ReportQuality(ctx context.Context, score float64) error {
 func ReporterOf(ctx context.Context) (Reporter, error) {
 	permit, breaker := callOf(ctx)
 	if permit == nil && breaker == nil {
+		if isUnguarded(ctx) {
+			return Reporter{}, nil
+		}
 		return Reporter{}, ErrNoCall
 	}
 	if permit != nil {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All that must hold of the Go host, in one command: format, vet, staticcheck, every test with the race detector, the shared vectors, the
-# installed module, and that the bench builds. It needs the components that were built from this repository: see CONTRIBUTING.md.
+# installed module, scorers through the C library, and that the bench builds. It needs the components that were built from this repository
+# (see CONTRIBUTING.md), and the C library: the one that SOFTFUSE_LIBRARY names, or that lies in target/release or target/debug.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -12,12 +13,29 @@ if [ -n "$unformatted" ]; then
     printf 'run gofmt -w on:\n%s\n' "$unformatted" >&2
     exit 1
 fi
+if [ -z "${SOFTFUSE_LIBRARY:-}" ]; then
+    for built in ../../target/release ../../target/debug; do
+        for library in libsoftfuse_c.so libsoftfuse_c.dylib; do
+            if [ -z "${SOFTFUSE_LIBRARY:-}" ] && [ -f "$built/$library" ]; then
+                SOFTFUSE_LIBRARY=$(realpath "$built/$library")
+            fi
+        done
+    done
+    if [ -z "${SOFTFUSE_LIBRARY:-}" ]; then
+        echo "there is no libsoftfuse_c: run \`cargo build --release -p softfuse-c\` in the repository's root, or set SOFTFUSE_LIBRARY to it" >&2
+        exit 1
+    fi
+    export SOFTFUSE_LIBRARY
+fi
 go build -C tests -o "$LOGS/staticcheck" honnef.co/go/tools/cmd/staticcheck
-for folder in . tests bench ../../examples/quickstart/go; do
+for folder in . scorerlib tests bench ../../examples/quickstart/go; do
     (cd "$folder" && go vet ./... && "$LOGS/staticcheck" ./...)
 done
 go build -C bench -o "$LOGS/bench" .
 go test -race -count=1 ./... 2>&1 | tee "$LOGS/tests"
+go test -C scorerlib -race -count=1 ./... 2>&1 | tee "$LOGS/scorerlib"
+# As its users have it: without a C compiler.
+CGO_ENABLED=0 go test -C scorerlib -count=1 ./... 2>&1 | tee -a "$LOGS/scorerlib"
 go test -C tests -race -count=1 -v ./... 2>&1 | tee "$LOGS/vectors"
 # A run of no tests passes, too.
 passed=$(grep -c '^--- PASS' "$LOGS/vectors")
@@ -26,4 +44,4 @@ if [ "$passed" -lt 12 ]; then
     exit 1
 fi
 printf '\n== the Go host, closing lines\n'
-grep -hE '^(ok|FAIL|PASS)' "$LOGS/tests" "$LOGS/vectors"
+grep -hE '^(ok|FAIL|PASS)' "$LOGS/tests" "$LOGS/scorerlib" "$LOGS/vectors"

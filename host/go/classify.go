@@ -42,9 +42,9 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// Outcome is what its status counts as.
+// Outcome is what its status counts as; below 400 it is a failure, since who makes an error of it means one.
 func (e *StatusError) Outcome() Outcome {
-	outcome := OutcomeOf(KindOfStatus(e.StatusCode))
+	outcome := OutcomeOf(kindOfErrorStatus(e.StatusCode))
 	if e.RetryAfter != nil {
 		outcome = outcome.WithRetryAfter(*e.RetryAfter)
 	}
@@ -54,7 +54,8 @@ func (e *StatusError) Outcome() Outcome {
 // Classify is what an error counts as by default:
 //
 //   - no error: a success;
-//   - an [OutcomeError]: what it says; an error with a method `StatusCode() int` or `HTTPStatusCode() int`: what [KindOfStatus] says;
+//   - an [OutcomeError]: what it says; an error with a method `StatusCode() int` or `HTTPStatusCode() int`: what [KindOfStatus] says, and a
+//     failure where that is a success;
 //   - the caller has cancelled its context: [Cancelled], which is neutral, since it went away. If something else was cancelled, a
 //     context of the function's own, that is the call's failure;
 //   - a deadline, the caller's or any other, or another timeout: [Timeout], a failure. In Go a call's timeout is its context's deadline,
@@ -77,13 +78,13 @@ func Classify(ctx context.Context, err error) Outcome {
 		error
 		StatusCode() int
 	}](err); ok {
-		return OutcomeOf(KindOfStatus(coded.StatusCode()))
+		return OutcomeOf(kindOfErrorStatus(coded.StatusCode()))
 	}
 	if coded, ok := find[interface {
 		error
 		HTTPStatusCode() int
 	}](err); ok {
-		return OutcomeOf(KindOfStatus(coded.HTTPStatusCode()))
+		return OutcomeOf(kindOfErrorStatus(coded.HTTPStatusCode()))
 	}
 	return OutcomeOf(Failed)
 }
@@ -110,47 +111,77 @@ func panicOutcome(panicked any) Outcome {
 	return OutcomeOf(Failed)
 }
 
-// KindOfStatus is what an HTTP status counts as: 408 and 504 are timeouts, 429 is a rate limit, 503 and 529 are load, every other 5xx
-// is a failure; 401, 403, 404 and every other 4xx is a request that is bad by itself, which is neutral; 499 is a caller that went away;
-// 451 is the content policy. All else is a success.
+// KindOfStatus is what a response with this HTTP status counts as, in every host of Softfuse. Below 400: [Success]. 408 and 504 are
+// timeouts, 429 is a rate limit, 503 and 529 are load, 499 is a caller that went away, 451 is the content policy. 401, 402, 403, 404
+// and 407 are failures: as it is set up, the provider serves nobody (a key revoked, an account unpaid, a deployment gone). Every other
+// 4xx is a request that is bad by itself, which is neutral. All else is a failure.
 func KindOfStatus(status int) Kind {
 	switch {
+	case status < 400:
+		return Success
 	case status == http.StatusRequestTimeout || status == http.StatusGatewayTimeout:
 		return Timeout
 	case status == http.StatusTooManyRequests:
 		return RateLimited
 	case status == http.StatusServiceUnavailable || status == 529:
 		return Overloaded
-	case status >= 500:
-		return Failed
 	case status == http.StatusUnavailableForLegalReasons:
 		return ContentPolicy
 	case status == 499:
 		return Cancelled
-	case status >= 400:
+	case status >= http.StatusUnauthorized && status <= http.StatusNotFound || status == http.StatusProxyAuthRequired:
+		return Failed
+	case status < 500:
 		return BadRequest
 	}
-	return Success
+	return Failed
+}
+
+// kindOfErrorStatus is what an error with this HTTP status counts as: who makes an error of a status below 400 means a failure.
+func kindOfErrorStatus(status int) Kind {
+	if kind := KindOfStatus(status); kind != Success {
+		return kind
+	}
+	return Failed
 }
 
 // retryAfterMax bounds what a Retry-After may ask for; the policy's `retry_after_max` bounds what it does.
 const retryAfterMax = 365 * 24 * time.Hour
 
-// RetryAfterOf reads a response's `Retry-After`: seconds, or a date. Not ok where there is none that can be read.
+// RetryAfterOf reads how long a response asks not to call again, 365 days at most: `Retry-After-Ms`, as services for models send it,
+// or `Retry-After` in seconds (fractions too) or as a date. Not ok where there is nothing that can be read.
 func RetryAfterOf(header http.Header) (span time.Duration, ok bool) {
-	text := strings.TrimSpace(header.Get("Retry-After"))
-	if text == "" {
-		return 0, false
+	return RetryAfterAt(header, time.Now())
+}
+
+// RetryAfterAt is [RetryAfterOf] at a time by the wall clock.
+func RetryAfterAt(header http.Header, now time.Time) (span time.Duration, ok bool) {
+	if span, ok = spanOf(header.Get("Retry-After-Ms"), time.Millisecond); ok {
+		return span, true
 	}
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
-		if !(seconds >= 0) {
-			return 0, false
-		}
-		return time.Duration(min(seconds, retryAfterMax.Seconds()) * float64(time.Second)), true
+	text := header.Get("Retry-After")
+	if span, ok = spanOf(text, time.Second); ok {
+		return span, true
 	}
-	at, err := http.ParseTime(text)
+	at, err := http.ParseTime(strings.TrimSpace(text))
 	if err != nil {
 		return 0, false
 	}
-	return min(max(time.Until(at), 0), retryAfterMax), true
+	return min(max(at.Sub(now), 0), retryAfterMax), true
+}
+
+// spanOf reads digits, with a fraction perhaps, and nothing else that Go takes for a number.
+func spanOf(text string, unit time.Duration) (time.Duration, bool) {
+	text = strings.TrimSpace(text)
+	whole, fraction, hasPoint := strings.Cut(text, ".")
+	if !isDigits(whole) || hasPoint && !isDigits(fraction) {
+		return 0, false
+	}
+	// One that is too large for a float64 is an infinity.
+	number, _ := strconv.ParseFloat(text, 64)
+	return time.Duration(min(number*float64(unit), float64(retryAfterMax))), true
+}
+
+func isDigits(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
 }

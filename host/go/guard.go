@@ -61,50 +61,67 @@ type Guard[T any] struct {
 // ended is how a guarded call has ended.
 type ended struct {
 	settled Settled
+	// kind is what it counts as.
+	kind Kind
 	// score is the answer's, where it was there when the call was settled.
 	score *float64
 }
 
 // Execute makes the call; see the function [Execute].
 func (g *Guard[T]) Execute(ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	value, cause, err := g.run(ctx, call)
-	if cause == nil || g.Fallback == nil {
-		return value, err
+	came := g.run(ctx, call)
+	if came.cause == nil || g.Fallback == nil {
+		return came.value, came.err
 	}
-	if cause.BadAnswer == nil {
-		return g.Fallback(ctx, cause)
+	if came.cause.BadAnswer == nil {
+		return g.Fallback(ctx, came.cause)
 	}
-	instead, ok := g.caughtFallback(ctx, cause)
+	instead, ok := g.caughtFallback(ctx, came.cause)
 	if !ok {
-		return value, nil
+		return came.value, nil
 	}
 	return instead, nil
 }
 
-func (g *Guard[T]) run(ctx context.Context, call func(context.Context) (T, error)) (value T, cause *FallbackCause, err error) {
+// guardedRun is what a call came to, before any fallback.
+type guardedRun[T any] struct {
+	value T
+	err   error
+	// cause is why a fallback is asked, where there is reason to.
+	cause *FallbackCause
+	// kind is what the call counts as, where it was made.
+	kind Kind
+}
+
+func (g *Guard[T]) run(ctx context.Context, call func(context.Context) (T, error)) (came guardedRun[T]) {
 	c, err := g.Breaker.begin(ctx)
 	if err != nil {
+		came.err = err
 		var refused *OpenError
 		if errors.As(err, &refused) {
-			return value, &FallbackCause{Refused: refused}, err
+			came.cause = &FallbackCause{Refused: refused}
+		} else {
+			// The caller's context has ended, and nobody was asked.
+			came.kind = Cancelled
 		}
-		return value, nil, err
+		return came
 	}
 	defer func() {
 		if !c.returned {
 			c.permit.unwind(recover())
 		}
 	}()
-	value, err = call(c)
+	came.value, came.err = call(c)
 	c.returned = true
-	end := g.end(ctx, c, value, err)
+	end := g.end(ctx, c, came.value, came.err)
+	came.kind = end.kind
 	switch {
-	case err != nil && end.settled.Tripped():
-		return value, &FallbackCause{Tripped: err}, err
-	case err == nil && g.ReplaceBelow != nil && end.score != nil && *end.score < *g.ReplaceBelow:
-		return value, &FallbackCause{BadAnswer: end.score}, nil
+	case came.err != nil && end.settled.Tripped():
+		came.cause = &FallbackCause{Tripped: came.err}
+	case came.err == nil && g.ReplaceBelow != nil && end.score != nil && *end.score < *g.ReplaceBelow:
+		came.cause = &FallbackCause{BadAnswer: end.score}
 	}
-	return value, nil, err
+	return came
 }
 
 // end settles the call, with the score that was reported or else a scorer's, and has its answer scored later where that is still to be
@@ -132,9 +149,9 @@ func (g *Guard[T]) end(ctx context.Context, c *callContext, value T, err error) 
 	word, ok := permit.end(outcome.kind)
 	if !ok {
 		// The function has settled its own call, which it can't: its permit is hidden.
-		return ended{}
+		return ended{kind: outcome.kind}
 	}
-	made := ended{settled: permit.settle(&outcome, word, now)}
+	made := ended{settled: permit.settle(&outcome, word, now), kind: outcome.kind}
 	if outcome.signal == signalScore {
 		made.score = &outcome.score
 	}

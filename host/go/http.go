@@ -8,7 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"sync"
+	"strings"
 )
 
 // Transport guards an [http.Client]'s requests.
@@ -24,6 +24,14 @@ type Transport struct {
 	Breaker func(*http.Request) *Breaker
 	// Classify says what a response or an error counts as. Nil: by its status, or [Classify].
 	Classify func(*http.Response, error) Outcome
+	// Stream says how bodies are watched that come in pieces: [ModelStream], say. Base must heed its request's context, as [net/http]'s does.
+	// Nil: they may take their time, and what is in them is the reader's matter.
+	Stream *StreamSettings
+	// Scoring has answers scored, as ExchangeOf shows them by the request and the response's header: the answer's content type, and no
+	// bytes, which follow as they are read. Where it gives nil, there is nothing to score. The score comes when the body has ended, beside
+	// the call. A score that is reported wins, and a policy without conditions on scores has none made.
+	Scoring    *Scoring
+	ExchangeOf func(*http.Request, *http.Response) *Exchange
 }
 
 // NewTransport guards all requests by one breaker.
@@ -54,20 +62,62 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			c.permit.unwind(recover())
 		}
 	}()
+	watch := t.watch(c)
 	response, err := base.RoundTrip(request.WithContext(c))
 	c.returned = true
+	if late := watch.came(); late != nil && err != nil {
+		err = late
+	}
 	outcome := t.classify(c, response, err)
-	if err != nil || response.Body == nil || response.Body == http.NoBody || outcome.kind.IsFailure() {
+	if err != nil || response.Body == nil || response.Body == http.NoBody {
 		c.permit.settleOwed(outcome)
+		watch.release()
 		return response, err
 	}
-	body := &guardedBody{ReadCloser: response.Body, call: c, outcome: outcome}
+	body := &guardedBody{ReadCloser: response.Body, call: c, outcome: outcome, watch: watch}
 	response.Body = body
+	if outcome.kind.IsFailure() {
+		// Known already, whatever the body says.
+		body.once.Do(func() { c.permit.settleOwed(outcome) })
+		return response, err
+	}
+	body.answer = t.answer(c, request, response, &outcome)
+	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
+		watch.isEvents()
+	}
 	// A connection that was handed over is written to as well.
 	if writer, ok := body.ReadCloser.(io.Writer); ok {
 		response.Body = &guardedConnection{guardedBody: body, Writer: writer}
 	}
 	return response, nil
+}
+
+// watch begins to watch a call; nil where that isn't wanted.
+func (t *Transport) watch(c *callContext) (watch *streamWatch) {
+	if t.Stream != nil {
+		watch, c.Context = t.Stream.watch(c.Context)
+		watch.wait()
+	}
+	return watch
+}
+
+// answer begins to score a response, where that is wanted.
+func (t *Transport) answer(c *callContext, request *http.Request, response *http.Response, outcome *Outcome) (answer *AnswerStream) {
+	permit := &c.permit
+	wanted := t.Scoring != nil && t.ExchangeOf != nil && outcome.kind == Success && outcome.signal == signalNone && permit.IsGuarded() &&
+		permit.breaker.policy.UsesScores()
+	if !wanted {
+		return nil
+	}
+	defer func() {
+		if recover() != nil {
+			answer = nil
+		}
+	}()
+	if shown := t.ExchangeOf(request, response); shown != nil {
+		answer = t.Scoring.Stream(Reporter{permit: permit}, shown)
+	}
+	return answer
 }
 
 func (t *Transport) classify(c *callContext, response *http.Response, err error) (outcome Outcome) {
@@ -97,44 +147,8 @@ func OutcomeOfResponse(response *http.Response) Outcome {
 	return outcome
 }
 
-// guardedBody settles its call when it has ended.
-type guardedBody struct {
-	io.ReadCloser
-	call    *callContext
-	outcome Outcome
-	once    sync.Once
-}
-
-func (b *guardedBody) settle(outcome Outcome) {
-	b.once.Do(func() { b.call.permit.settleOwed(outcome) })
-}
-
-// Read reads on.
-func (b *guardedBody) Read(into []byte) (int, error) {
-	count, err := b.ReadCloser.Read(into)
-	switch {
-	case err == io.EOF:
-		b.settle(b.outcome)
-	case err != nil:
-		b.settle(b.call.permit.breaker.classify(b.call.Context, err))
-	}
-	return count, err
-}
-
-// Close ends it.
-func (b *guardedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.settle(b.outcome)
-	return err
-}
-
-type guardedConnection struct {
-	*guardedBody
-	io.Writer
-}
-
-// Middleware guards a handler: a response of 5xx or 429 counts as a failure, another of 4xx as neutral, a panic as a failure. Where the
-// circuit refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
+// Middleware guards a handler: a response counts as its status says ([KindOfStatus]), and a panic as a failure. Where the circuit
+// refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
 func Middleware(breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

@@ -103,12 +103,12 @@ func TestMiddlewareGuardsAHandler(t *testing.T) {
 }
 
 func TestRetryAfterIsRead(t *testing.T) {
-	for text, want := range map[string]time.Duration{"7": 7 * time.Second, "0.5": 500 * time.Millisecond, " 1 ": time.Second, "1e300": 365 * 24 * time.Hour} {
+	for text, want := range map[string]time.Duration{"7": 7 * time.Second, "0.5": 500 * time.Millisecond, " 1 ": time.Second} {
 		if found, ok := softfuse.RetryAfterOf(http.Header{"Retry-After": {text}}); !ok || found != want {
 			t.Errorf("%s: %v", text, found)
 		}
 	}
-	for _, text := range []string{"", "soon", "-1", "NaN"} {
+	for _, text := range []string{"", "soon", "-1", "NaN", "1e300"} {
 		if found, ok := softfuse.RetryAfterOf(http.Header{"Retry-After": {text}}); ok {
 			t.Errorf("%s: %v", text, found)
 		}

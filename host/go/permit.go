@@ -249,7 +249,7 @@ func (p *Permit) ReportMissing() Reported {
 // goroutine may use it. Where the call's outcome was settled as pending, who holds a reporter owes a score or [Reporter.ReportMissing].
 type Reporter struct {
 	permit *Permit
-	// breaker alone is known where no decision depends on scores.
+	// breaker alone is known where no decision depends on scores; neither where the call isn't guarded.
 	breaker *Breaker
 }
 
@@ -268,7 +268,9 @@ func (r Reporter) ReportQuality(score float64) (Reported, error) {
 	if err := checkScore(score); err != nil {
 		return Reported{}, err
 	}
-	r.breaker.meters.tallies.scored(score)
+	if r.breaker != nil {
+		r.breaker.meters.tallies.scored(score)
+	}
 	return Reported{Effect: Ignored}, nil
 }
 

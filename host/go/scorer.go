@@ -78,7 +78,8 @@ type ScorerSettings struct {
 	CacheDir string
 }
 
-func (s ScorerSettings) checked() (ScorerSettings, error) {
+// WithDefaults are the same, the defaults filled in. The error names the setting that is out of its range.
+func (s ScorerSettings) WithDefaults() (ScorerSettings, error) {
 	for _, span := range []struct {
 		value *time.Duration
 		or    time.Duration
@@ -121,7 +122,8 @@ type Verdict struct {
 // ScorerFailure is why a scorer gave no score.
 type ScorerFailure struct {
 	// Reason is a word, as in the metric `softfuse_scorer_failures_total`: `deadline`, `memory`, `stack`, `trapped`, `invalid-score`,
-	// `output`, `nonsense`, `malformed`, `refused`, `config`, `not-starting`, `contract-broken`, `busy`.
+	// `output`, `nonsense`, `malformed`, `refused`, `config`, `not-starting`, `contract-broken`, `busy`; `panicked` and `other` of a
+	// scorer that is none of this package's.
 	Reason string
 	// Text says it to people.
 	Text string
@@ -129,10 +131,21 @@ type ScorerFailure struct {
 
 func (f *ScorerFailure) Error() string { return f.Text }
 
+// AnswerScorer says how good answers are: a [Scorer]; one that Softfuse's C library runs (softfuse.dev/softfuse/scorerlib), whatever
+// language it is written in; or code of one's own.
+type AnswerScorer interface {
+	// Name is what events and metrics call it.
+	Name() string
+	// Score scores one exchange, in bounded time, for any goroutine. An error means that there is no score; a [*ScorerFailure] says why in
+	// a word, too.
+	Score(exchange *Exchange) (Verdict, error)
+}
+
 // ErrNeedsComponentRuntime is for a scorer that this host can't run: one whose core modules need each other, or WASI 0.2, as those
 // written in JavaScript and Python do.
 var ErrNeedsComponentRuntime = errors.New("this host runs components of which one core module does all the work, as Rust, C and Go make " +
-	"them; others, as JavaScript's and Python's are, need a component runtime, which Softfuse's C library brings along")
+	"them; others, as Python's are, need a component runtime, which Softfuse's C library brings along: see " +
+	"softfuse.dev/softfuse/scorerlib")
 
 // Scorer is ready to be asked from any goroutine.
 type Scorer struct {
@@ -161,7 +174,7 @@ func ScorerFile(path string, settings ScorerSettings) (*Scorer, error) {
 // NewScorer loads a scorer from a component's bytes. The error is [ErrNeedsComponentRuntime] for one that this host can't run, and a
 // [*ScorerFailure] for one that doesn't start, or refuses its configuration.
 func NewScorer(name string, component []byte, settings ScorerSettings) (*Scorer, error) {
-	settings, err := settings.checked()
+	settings, err := settings.WithDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("the scorer `%s`: %w", name, err)
 	}
@@ -280,6 +293,10 @@ func (s *Scorer) Score(exchange *Exchange) (Verdict, error) {
 	return verdict, nil
 }
 
+func invalidScore(score float64) *ScorerFailure {
+	return &ScorerFailure{Reason: "invalid-score", Text: fmt.Sprintf("it returned %v, which is no score", score)}
+}
+
 func (s *Scorer) score(exchange *Exchange) (verdict Verdict, failure *ScorerFailure) {
 	instance, failure := s.take()
 	if failure != nil {
@@ -302,7 +319,7 @@ func (s *Scorer) score(exchange *Exchange) (verdict Verdict, failure *ScorerFail
 	case answer.Value.Case == wit.VerdictAbstain:
 		return Verdict{Abstained: core.Shortened(answer.Value.Abstain)}, nil
 	case checkScore(answer.Value.Score) != nil:
-		return verdict, &ScorerFailure{Reason: "invalid-score", Text: fmt.Sprintf("it returned %v, which is no score", answer.Value.Score)}
+		return verdict, invalidScore(answer.Value.Score)
 	}
 	return Verdict{Score: answer.Value.Score, Scored: true}, nil
 }

@@ -201,7 +201,7 @@ const (
 	Recorded Effect = iota
 	// Probed: it was a probe's, and the probe passed or failed by it.
 	Probed
-	// Ignored: it touched no window: a neutral outcome, or any of a disabled circuit.
+	// Ignored: it touched no window: a neutral outcome, or a late score of one; or any of a disabled circuit.
 	Ignored
 	// Stale: totals changed, nothing else, since the permit belongs to an earlier generation or to a probe that is gone. For a late
 	// score: nothing changed.

@@ -207,7 +207,8 @@ enum sf_effect
     SF_RECORDED = 0,
     // It was a probe's, and the probe passed or failed by it.
     SF_PROBED = 1,
-    // Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit.
+    // Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit. For a late score: nothing changed,
+    // since its call's outcome was neutral, or the circuit is disabled.
     SF_IGNORED = 2,
     // The permit belongs to an earlier generation or to a probe that is gone: totals changed, nothing else. For a late score:
     // nothing changed.
@@ -1083,6 +1084,12 @@ const char *sf_state_name(int32_t state);
 // A kind's name, as in `rate-limited`: a string that lives for ever. For a number that is no kind it says so. Any thread.
 const char *sf_kind_name(int32_t kind);
 
+// What a response with this HTTP status counts as, an `sf_kind`, in every host of Softfuse. Below 400: `SF_SUCCESS`. 408, 504:
+// `SF_TIMEOUT`. 429: `SF_RATE_LIMITED`. 503, 529: `SF_OVERLOADED`. 499: `SF_CANCELLED`. 451: `SF_CONTENT_POLICY`. 401, 402, 403,
+// 404, 407: `SF_ERROR`, since the provider, as it is set up, serves nobody. Every other 4xx: `SF_BAD_REQUEST`. All else:
+// `SF_ERROR`. Any thread.
+int32_t sf_kind_of_http_status(uint16_t status);
+
 // Calls `callback` with `user` for every event from now on: one event at a time, on the thread that made it, before the call
 // that made it returns; or on a thread of the registry's own, where several threads make some at once.
 //
@@ -1156,7 +1163,8 @@ sf_code sf_permit_take_at(const sf_breaker *breaker, int64_t now_ns, sf_permit *
 
 // Says how good the answer is. Before the permit is settled the last report counts: it goes into the outcome, and wins over a
 // scorer's. After that each is a late score, a sample of its own. `report`, where it isn't NULL, says what became of it:
-// `SF_KEPT` before, and after that perhaps `SF_STALE`, where the circuit has changed its state since, and the score isn't wanted.
+// `SF_KEPT` before, and after that perhaps `SF_STALE`, where the circuit has changed its state since, and the score isn't wanted,
+// or `SF_IGNORED`, where the call's outcome was neutral.
 //
 // `SF_INVALID_SCORE`: the number is none, and nothing is changed by it. `SF_INVALID_PERMIT`.
 sf_code sf_permit_report_quality(sf_permit *permit,

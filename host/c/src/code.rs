@@ -240,6 +240,15 @@ pub extern "C" fn sf_kind_name(kind: i32) -> *const c_char {
     name.as_ptr()
 }
 
+/// What a response with this HTTP status counts as, an `sf_kind`, in every host of Softfuse. Below 400: `SF_SUCCESS`. 408, 504:
+/// `SF_TIMEOUT`. 429: `SF_RATE_LIMITED`. 503, 529: `SF_OVERLOADED`. 499: `SF_CANCELLED`. 451: `SF_CONTENT_POLICY`. 401, 402, 403,
+/// 404, 407: `SF_ERROR`, since the provider, as it is set up, serves nobody. Every other 4xx: `SF_BAD_REQUEST`. All else:
+/// `SF_ERROR`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn sf_kind_of_http_status(status: u16) -> i32 {
+    sf_kind::of(OutcomeKind::from_http_status(status))
+}
+
 /// What an outcome says of its answer's quality.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +270,8 @@ pub enum sf_effect {
     SF_RECORDED = 0,
     /// It was a probe's, and the probe passed or failed by it.
     SF_PROBED = 1,
-    /// Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit.
+    /// Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit. For a late score: nothing changed,
+    /// since its call's outcome was neutral, or the circuit is disabled.
     SF_IGNORED = 2,
     /// The permit belongs to an earlier generation or to a probe that is gone: totals changed, nothing else. For a late score:
     /// nothing changed.

@@ -42,6 +42,8 @@ pub struct sf_permit {
 const LIVE: u32 = 0x5f0a_11fe;
 /// `standing` of a permit that is settled.
 const SETTLED: u32 = 0x5f0a_5e77;
+/// The same, by a neutral outcome, whose scores are wanted by nobody.
+const SETTLED_NEUTRAL: u32 = 0x5f0a_4e07;
 
 impl sf_permit {
     /// What isn't taken.
@@ -66,7 +68,7 @@ impl sf_permit {
     }
 
     pub(crate) const fn is_settled(&self) -> bool {
-        self.standing == SETTLED
+        matches!(self.standing, SETTLED | SETTLED_NEUTRAL)
     }
 
     #[inline]
@@ -113,7 +115,7 @@ impl sf_permit {
         let now = now.unwrap_or_else(|| breaker.inner.now());
         let settled = breaker.inner.settle_raw_at(self.raw(), outcome, now);
         let (effect, tripped, latency) = (settled.effect, settled.tripped(), settled.latency);
-        self.standing = SETTLED;
+        self.standing = if outcome.kind.is_neutral() { SETTLED_NEUTRAL } else { SETTLED };
         if effect == Effect::Lost {
             // Late scores have nothing to belong to.
             self.number = u64::MAX;
@@ -182,7 +184,8 @@ unsafe fn take(
 
 /// Says how good the answer is. Before the permit is settled the last report counts: it goes into the outcome, and wins over a
 /// scorer's. After that each is a late score, a sample of its own. `report`, where it isn't NULL, says what became of it:
-/// `SF_KEPT` before, and after that perhaps `SF_STALE`, where the circuit has changed its state since, and the score isn't wanted.
+/// `SF_KEPT` before, and after that perhaps `SF_STALE`, where the circuit has changed its state since, and the score isn't wanted,
+/// or `SF_IGNORED`, where the call's outcome was neutral.
 ///
 /// `SF_INVALID_SCORE`: the number is none, and nothing is changed by it. `SF_INVALID_PERMIT`.
 #[unsafe(no_mangle)]
@@ -229,7 +232,9 @@ unsafe fn report(
     // SAFETY: as this function asks.
     unsafe { check_out(report, "report") }?;
     let score = score.map(Score::new).transpose()?;
-    let (effect, change): (Effect, Option<Box<StateChange>>) = if permit.is_settled() {
+    let (effect, change): (Effect, Option<Box<StateChange>>) = if permit.standing == SETTLED_NEUTRAL {
+        (Effect::Ignored, None)
+    } else if permit.is_settled() {
         let late = breaker.inner.raw_late_scores(permit.raw());
         let now = now.unwrap_or_else(|| breaker.inner.now());
         match score {

@@ -532,3 +532,31 @@ fn it_decides_as_the_core_on_random_histories() {
     println!("{HISTORIES} histories equal, {} trips", trips.get());
     assert!(trips.get() > HISTORIES as usize / 10, "histories that never trip prove nothing");
 }
+
+#[derive(serde::Deserialize)]
+struct Statuses {
+    status: Vec<Status>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Status {
+    name: String,
+    from: u16,
+    to: Option<u16>,
+    kind: String,
+}
+
+#[test]
+fn statuses_count_as_in_every_host() {
+    let path = folder().join("http/statuses.toml");
+    let file: Statuses = toml::from_str(&std::fs::read_to_string(path).expect("the file")).expect("TOML");
+    let mut named = 0;
+    for Status { name, from, to, kind } in file.status {
+        for status in from..=to.unwrap_or(from) {
+            named += 1;
+            assert_eq!(text(sf_kind_name(sf_kind_of_http_status(status))), kind, "{status}: {name}");
+        }
+    }
+    assert_eq!(named, 1000, "every status is named");
+}

@@ -67,8 +67,8 @@ Other people's logs: --map FIELD=PATH[:UNIT],...
     PATH  dotted, as in response.usage.total or choices.0.text; of a|b the first that is there
     UNIT  s, ms, us, ns for times; `failed` for an outcome where true means failure
     An outcome may be a name, an HTTP status (1xx-3xx success; 429 rate-limited; 503, 529 overloaded; 408, 504 timeout;
-    499 cancelled; 400, 404, 413, 422 bad-request; others error), true or false, or an exception's name or text;
-    a line without one is a success.
+    499 cancelled; 451 content-policy; 401-404, 407 error; other 4xx bad-request; other 5xx error), true or false,
+    or an exception's name or text; a line without one is a success.
   --map litellm  LiteLLM's standard logging payload; the same as
     at_ms=startTime:s,end_ms=endTime:s,latency_ms=response_time:s,operation=call_type,request=model_parameters,
     outcome=error_information.error_class|error_information.error_code|error_str|status

@@ -7,6 +7,8 @@ require (
 	softfuse.dev/softfuse v0.0.0
 )
 
+require github.com/ebitengine/purego v0.11.3 // indirect
+
 require (
 	github.com/tetratelabs/wazero v1.12.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
@@ -15,8 +17,11 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
+	softfuse.dev/softfuse/scorerlib v0.0.0
 )
 
 replace softfuse.dev/softfuse => ../
 
 tool honnef.co/go/tools/cmd/staticcheck
+
+replace softfuse.dev/softfuse/scorerlib => ../scorerlib

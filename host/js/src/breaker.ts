@@ -7,7 +7,8 @@ import { shortened } from './conditions.js';
 import { circuitStatus } from './convert.js';
 import type { Told } from './emitter.js';
 import { CircuitOpenError, ComponentFailure } from './errors.js';
-import { type CallOptions, type GuardOptions, Guard } from './guard.js';
+import { Guard } from './guard.js';
+import type { CallOptions, GuardOptions } from './guard-options.js';
 import { ADMIT, Grant, REFUSE } from './lease.js';
 import { type Answer, CHANGE, NOTHING, Operated, PERMIT, RECORD, TOGETHER } from './operate.js';
 import { Permit } from './permit.js';
@@ -301,7 +302,7 @@ export class Breaker extends Operated {
   }
 
   /** A hook of a guard has failed. @internal */
-  fault(hook: 'classify' | 'score' | 'exchange', failure: unknown): void {
+  fault(hook: 'classify' | 'score' | 'exchange' | 'stream', failure: unknown): void {
     this.home.hub.tell([{ kind: 'hook-failed', event: { breaker: this.name, hook, failure }, breaker: this }]);
   }
 

@@ -2,7 +2,7 @@
 
 import type { Breaker } from './breaker.js';
 import type { Conditions } from './conditions.js';
-import type { GuardOptions } from './guard.js';
+import type { GuardOptions } from './guard-options.js';
 import { type PolicyLike, Registry } from './registry.js';
 import type { BreakerEvents } from './types.js';
 

@@ -1,7 +1,8 @@
 // What a call's end means where its user doesn't say: thrown errors and HTTP responses, by what is common among JavaScript's
 // clients.
 
-import { type Outcome, type OutcomeKind } from './types.js';
+import { StreamError } from './errors.js';
+import { type Outcome, type OutcomeKind, isFailure } from './types.js';
 
 /** What a `classify` function may answer: a kind, or an outcome in full; undefined leaves it to the defaults. */
 export type Classified = OutcomeKind | Outcome | undefined;
@@ -9,18 +10,24 @@ export type Classified = OutcomeKind | Outcome | undefined;
 /** How a call has ended, for a `classify` function. */
 export type Ending<R = unknown> = { ok: true; value: R } | { ok: false; error: unknown };
 
-const SECONDS_MAX = 1e9;
+/** The longest that a `Retry-After` may ask for; the policy's `retry_after_max` bounds what it does. */
+const RETRY_AFTER_MS_MAX = 365 * 24 * 60 * 60 * 1000;
 
-/** What an HTTP status means: undefined for a success. */
-export function classifyStatus(status: number): OutcomeKind | undefined {
+/**
+ * What a response with this HTTP status counts as, in every host of Softfuse. Below 400: a success. 408 and 504: timeouts; 429: a
+ * rate limit; 503 and 529: load; 499: cancelled; 451: the content policy. 401, 402, 403, 404 and 407 are errors: as it is set up,
+ * the provider serves nobody (a key revoked, an account unpaid, a deployment gone). Every other 4xx is a bad request, which is
+ * neutral; all else is an error.
+ */
+export function classifyStatus(status: number): OutcomeKind {
+  if (status < 400) return 'success';
+  if (status === 408 || status === 504) return 'timeout';
   if (status === 429) return 'rate-limited';
   if (status === 503 || status === 529) return 'overloaded';
-  if (status === 408 || status === 504) return 'timeout';
-  // The request was bad by itself: it would be so anywhere.
-  if (status === 400 || status === 413 || status === 414 || status === 415 || status === 422) return 'bad-request';
+  if (status === 451) return 'content-policy';
   if (status === 499) return 'cancelled';
-  if (status >= 400) return 'error';
-  return undefined;
+  if ((status >= 401 && status <= 404) || status === 407) return 'error';
+  return status < 500 ? 'bad-request' : 'error';
 }
 
 interface HeadersLike {
@@ -30,29 +37,55 @@ interface HeadersLike {
 function header(headers: unknown, name: string): string | undefined {
   if (typeof headers !== 'object' || headers === null) return undefined;
   if (typeof (headers as HeadersLike).get === 'function') return (headers as HeadersLike).get(name) ?? undefined;
-  const plain = (headers as Record<string, unknown>)[name];
+  // A plain object tells upper case from lower case, and clients write either.
+  const spelt = Object.keys(headers).find((key) => key.toLowerCase() === name);
+  const plain = spelt === undefined ? undefined : (headers as Record<string, unknown>)[spelt];
   return typeof plain === 'string' ? plain : undefined;
 }
 
-/** How long a service asks not to be called, in milliseconds: `retry-after-ms`, or `Retry-After` in seconds or as a date. */
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** A date of HTTP's, in its three forms (RFC 9110, 5.6.7), in milliseconds since 1970; NaN for any other text. `Date.parse` takes far more. */
+function httpDate(text: string): number {
+  const found =
+    /^[A-Z][a-z]{2}, (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<time>[\d:]{8}) GMT$/.exec(text) ??
+    /^[A-Z][a-z]{5,8}, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<time>[\d:]{8}) GMT$/.exec(text) ??
+    /^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>[\d:]{8}) (?<year>\d{4})$/.exec(text);
+  const { day = '', month = '', year = '', time = '' } = found?.groups ?? {};
+  const clock = /^([01]\d|2[0-3]):([0-5]\d):([0-5]\d)$/.exec(time);
+  const at = MONTHS.indexOf(month);
+  if (clock === null || at < 0) return NaN;
+  // Of two digits those from 69 on are of the last century, as POSIX has it.
+  const whole = year.length === 4 ? Number(year) : Number(year) + (Number(year) < 69 ? 2000 : 1900);
+  const midnight = new Date(Date.UTC(whole, at, Number(day)));
+  // A day that the month hasn't got would be one of the next month's.
+  if (midnight.getUTCDate() !== Number(day)) return NaN;
+  const [, hours, minutes, seconds] = clock;
+  return midnight.getTime() + ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000;
+}
+
+/**
+ * How long a service asks not to be called, in milliseconds, 365 days at most: `retry-after-ms`, or `Retry-After` in seconds
+ * (fractions too) or as a date of HTTP's. Undefined where nothing can be read.
+ */
 export function retryAfterMs(headers: unknown, wallClockMs: number = Date.now()): number | undefined {
-  const millis = header(headers, 'retry-after-ms');
-  if (millis !== undefined && /^\d+(\.\d+)?$/.test(millis.trim())) return Math.min(Number(millis), SECONDS_MAX * 1000);
+  const number = /^\d+(\.\d+)?$/;
+  const millis = header(headers, 'retry-after-ms')?.trim();
+  if (millis !== undefined && number.test(millis)) return Math.min(Number(millis), RETRY_AFTER_MS_MAX);
   const after = header(headers, 'retry-after')?.trim();
-  if (after === undefined || after === '') return undefined;
-  if (/^\d+(\.\d+)?$/.test(after)) return Math.min(Number(after), SECONDS_MAX) * 1000;
-  const date = Date.parse(after);
-  return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - wallClockMs), SECONDS_MAX * 1000);
+  if (after === undefined) return undefined;
+  if (number.test(after)) return Math.min(Number(after) * 1000, RETRY_AFTER_MS_MAX);
+  const date = httpDate(after);
+  return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - wallClockMs), RETRY_AFTER_MS_MAX);
 }
 
 function withHint(kind: OutcomeKind, headers: unknown): Outcome {
-  return { kind, retryAfterMs: kind === 'bad-request' || kind === 'cancelled' ? undefined : retryAfterMs(headers) };
+  return { kind, retryAfterMs: isFailure(kind) ? retryAfterMs(headers) : undefined };
 }
 
 /** What a `Response` means, its `Retry-After` included. */
 export function classifyResponse(response: { readonly status: number; readonly headers?: unknown }): Outcome {
-  const kind = classifyStatus(response.status);
-  return kind === undefined ? { kind: 'success' } : withHint(kind, response.headers);
+  return withHint(classifyStatus(response.status), response.headers);
 }
 
 const POLICY_CODES: ReadonlySet<unknown> = new Set(['content_filter', 'content_policy_violation', 'content_policy']);
@@ -74,6 +107,7 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
     return { kind: signal?.aborted === true && error === signal.reason ? 'cancelled' : 'error' };
   }
   const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
+  if (error instanceof StreamError) return { kind: error.kind };
   if (name === 'TimeoutError' || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
   if (signal?.aborted === true && (error === signal.reason || name === 'AbortError')) {
     const reason: unknown = signal.reason;
@@ -88,8 +122,9 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
     headers?: unknown;
   };
   const found = [status, statusCode, response?.status].find((one) => typeof one === 'number');
-  const kind = typeof found === 'number' ? classifyStatus(found) : undefined;
-  if (kind !== undefined) return withHint(kind, headers ?? response?.headers);
+  // Who throws means a failure, whatever the status says.
+  const kind = typeof found === 'number' ? classifyStatus(found) : 'success';
+  if (kind !== 'success') return withHint(kind, headers ?? response?.headers);
   if (typeof cause === 'object' && cause !== null && TIMEOUT_CODES.has((cause as { code?: unknown }).code)) return { kind: 'timeout' };
   return { kind: 'error' };
 }

@@ -1,6 +1,6 @@
 // Errors, each with what a caller can act on.
 
-import type { State } from './types.js';
+import type { OutcomeKind, State } from './types.js';
 
 /** The circuit refused a call: what a breaker is for. */
 export class CircuitOpenError extends Error {
@@ -61,6 +61,19 @@ export class InvalidScoreError extends RangeError {
 
   constructor(readonly score: unknown) {
     super(`the score is ${String(score)}: a number from -1,000,000 to 1,000,000 is expected, usually from 0 (bad) to 1 (good)`);
+  }
+}
+
+/** A streamed answer failed: a piece didn't come in time, the stream told of an error, or it ended before its end. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+
+  constructor(
+    /** What it counts as. */
+    readonly kind: OutcomeKind,
+    message: string,
+  ) {
+    super(message);
   }
 }
 

@@ -2,10 +2,11 @@
 
 import type { Classified, Ending } from './classify.js';
 import { defaultRegistry } from './circuit-breaker.js';
-import type { FallbackCause } from './guard.js';
+import type { FallbackCause } from './guard-options.js';
 import { Guard } from './guard.js';
 import type { Keyed, KeyedOptions } from './keyed.js';
 import type { PolicyLike, Registry } from './registry.js';
+import type { StreamOptions } from './stream.js';
 import type { Breaker } from './breaker.js';
 
 type Fetch = typeof globalThis.fetch;
@@ -24,17 +25,20 @@ export interface GuardedFetchOptions {
   classify?: (ending: Ending<Response>) => Classified;
   /** What to answer instead where a request is refused, or fails and opens the circuit. */
   fallback?: (cause: FallbackCause, input: string | URL | Request, init?: RequestInit) => Response | Promise<Response>;
+  /** Watches bodies as they are read, so that a request has ended when its body has: `modelStream()`, say. Default: it has ended with its header. */
+  stream?: StreamOptions;
   /** Bounds of the family. */
   keyed?: KeyedOptions;
 }
 
 /**
  * A `fetch` whose requests are guarded, by one breaker for each origin. 429, 503 and 529 are failures, and their `Retry-After`
- * extends the open period; 400, 413, 414, 415 and 422 are neutral; other statuses from 400 on are failures. The response is
- * passed on in any case. An aborted request is neutral.
+ * extends the open period; 401 to 404 and 407 are failures, too, and every other 4xx is neutral (see `classifyStatus`). The response
+ * is passed on in any case. An aborted request is neutral.
  */
 export function guardedFetch(policy: PolicyLike, options: GuardedFetchOptions = {}): Fetch & { readonly breakers: Keyed } {
-  const { registry = defaultRegistry(), name = 'fetch', key, classify, fallback } = options;
+  const { registry = defaultRegistry(), name = 'fetch', key, classify, stream, fallback } = options;
+  const guarding = { async: true, ...(classify && { classify }), ...(stream && { stream }) };
   const breakers = registry.keyed(name, policy, options.keyed);
   const guards = new WeakMap<Breaker, Guard<Response | Promise<Response>>>();
   const guarded = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
@@ -42,7 +46,7 @@ export function guardedFetch(policy: PolicyLike, options: GuardedFetchOptions = 
     const breaker = breakers.get(key === undefined ? new URL(url, globalThis.location?.href).origin : key(url, init));
     let guard = guards.get(breaker);
     if (guard === undefined) {
-      guard = breaker.guard<Response | Promise<Response>>({ async: true, ...(classify && { classify }) });
+      guard = breaker.guard<Response | Promise<Response>>(guarding);
       guards.set(breaker, guard);
     }
     const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined);
@@ -50,8 +54,7 @@ export function guardedFetch(policy: PolicyLike, options: GuardedFetchOptions = 
     const run = () => make(input, init);
     if (fallback === undefined) return guard.call(run, signal ? { signal } : undefined);
     const withFallback = breaker.guard<Response | Promise<Response>>({
-      async: true,
-      ...(classify && { classify }),
+      ...guarding,
       fallback: (cause) => fallback(cause, input, init),
     });
     return withFallback.call(run, signal ? { signal } : undefined);

@@ -2,71 +2,14 @@
 
 import { untilAborted } from './abort.js';
 import type { Breaker } from './breaker.js';
-import { type Classified, type Ending, classifyError, classifyValue, isResponse } from './classify.js';
+import { type Ending, classifyError, classifyValue, isResponse } from './classify.js';
 import { CircuitOpenError } from './errors.js';
+import { type AnswerScorer, type CallOptions, type FallbackCause, type GuardOptions, checkGuardOptions, withAnswer } from './guard-options.js';
 import { ADMIT, type Grant } from './lease.js';
 import { Permit, SUCCESS, type Settled } from './permit.js';
 import { inCall } from './quality.js';
+import { watched } from './stream.js';
 import { type Outcome, isOutcomeKind, isScore, scoreUnits } from './types.js';
-
-/** Why a fallback is asked. */
-export type FallbackCause =
-  /** The call wasn't made. */
-  | { kind: 'rejected'; error: CircuitOpenError }
-  /** The call failed, and opened the circuit by that. */
-  | { kind: 'tripped'; error: unknown }
-  /** The call succeeded, and its answer's score is under `replaceBelow`. */
-  | { kind: 'bad-answer'; score: number; answer: unknown };
-
-/** Scores answers beside the call; {@link Scorer} is one. */
-export interface AnswerScorer {
-  readonly name: string;
-  /** The score, or undefined where the scorer abstains. It may throw, and then there is none. */
-  score(exchange: any): Promise<number | undefined>;
-}
-
-/** What a guard does besides. */
-export interface GuardOptions<F = never> {
-  /** Says what a call's end means. Undefined, or a throw, leaves it to the defaults. */
-  classify?: (ending: Ending<any>) => Classified;
-  /** What to do instead where the call is refused, fails and opens the circuit by that, or is answered badly. It gets the cause and the call's arguments. */
-  fallback?: (cause: FallbackCause, ...args: any[]) => F;
-  /** A value to give instead: `undefined` and `null`, too, where the key is there. */
-  fallbackValue?: F;
-  /** Scores a returned value. A score that the call reports itself wins. Undefined is no score; what it throws is told and is none. */
-  score?: (value: any, ...args: any[]) => number | undefined;
-  /** Scores answers in a sandbox, beside the call: the score comes late. Needs `exchange`. */
-  scorer?: AnswerScorer;
-  /** What the scorer is shown of a call; undefined where there is nothing to score. */
-  exchange?: (value: any, ...args: any[]) => unknown;
-  /** Has the scorer's score before the answer is passed on, so that it goes into the outcome. */
-  scoreBeforeAnswer?: boolean;
-  /** Gives the fallback in the place of an answer whose score is under this, where the score is there by then. */
-  replaceBelow?: number;
-  /** Whether `reportQuality()` finds this call. Default: where the policy looks at scores and there is no `score` or `scorer`. */
-  ambient?: boolean;
-  /** Whether the function is asynchronous, so that a refusal is a rejected promise even before its first call. Default: as it turns out. */
-  async?: boolean;
-}
-
-/** Of one call. */
-export interface CallOptions {
-  /** The caller's own: where it is aborted the call is neutral, or a timeout by `AbortSignal.timeout`, and the promise rejects at once. */
-  signal?: AbortSignal;
-}
-
-const KEYS: ReadonlySet<string> = new Set<keyof GuardOptions>([
-  'classify',
-  'fallback',
-  'fallbackValue',
-  'score',
-  'scorer',
-  'exchange',
-  'scoreBeforeAnswer',
-  'replaceBelow',
-  'ambient',
-  'async',
-]);
 
 /** Scores that a scorer may still owe at once, of one guard; beyond, answers are dropped unscored, and counted. */
 const OWED_MAX = 1024;
@@ -90,19 +33,10 @@ export class Guard<F = never> {
     readonly breaker: Breaker,
     private readonly options: GuardOptions<F>,
   ) {
-    for (const key of Object.keys(options)) {
-      if (!KEYS.has(key)) throw new TypeError(`there is no option "${key}" of a guard: there are ${[...KEYS].join(', ')}`);
-    }
-    const { classify, fallback, score, scorer, exchange, replaceBelow } = options;
-    for (const [key, value] of Object.entries({ classify, fallback, score, exchange })) {
-      if (value !== undefined && typeof value !== 'function') {
-        throw new TypeError(`${key} is ${String(value)}: a function is expected${key === 'fallback' ? '; a value is given by fallbackValue' : ''}`);
-      }
-    }
-    if (replaceBelow !== undefined && !isScore(replaceBelow)) throw new RangeError(`replaceBelow is ${String(replaceBelow)}: a score is expected`);
-    if ((scorer === undefined) !== (exchange === undefined)) throw new TypeError('scorer and exchange are given together: what the scorer is shown');
+    checkGuardOptions(options);
+    const { classify, fallback, scorer, score, replaceBelow, stream } = options;
     this.hasFallback = fallback !== undefined || Object.hasOwn(options, 'fallbackValue');
-    this.plain = classify === undefined && scorer === undefined && replaceBelow === undefined;
+    this.plain = classify === undefined && scorer === undefined && replaceBelow === undefined && stream === undefined;
     this.ambient = options.ambient ?? (breaker.policy.usesScores && score === undefined && scorer === undefined);
     this.isAsync = options.async ?? false;
   }
@@ -211,11 +145,11 @@ export class Guard<F = never> {
     } catch (error) {
       return this.threw(permit, error, args, signal);
     }
-    if (!isThenable(result)) return this.answered(permit, result, args);
+    if (!isThenable(result)) return this.answered(permit, result, args, signal);
     const promise = result instanceof Promise ? result : Promise.resolve(result);
     const awaited = signal === undefined ? promise : untilAborted(promise, signal);
     return awaited.then(
-      (value) => this.answeredLater(permit, value, args),
+      (value) => this.answeredLater(permit, value, args, signal),
       (error: unknown) => this.threw(permit, error, args, signal),
     );
   }
@@ -298,7 +232,29 @@ export class Guard<F = never> {
     }
   }
 
-  private answered(permit: Permit, value: unknown, args: unknown[]): unknown {
+  /** An answer that comes in pieces, if it does: the call ends when it has. */
+  private streaming(permit: Permit, value: unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
+    const { stream, scorer } = this.options;
+    if (stream === undefined || permit.settled) return undefined;
+    const begins = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
+    if (begins.kind !== 'success') return undefined;
+    const now = this.breaker.home.clock.now();
+    return watched(value, stream, permit.startedAt < 0 ? 0 : (now - permit.startedAt) / 1e6, {
+      ended: (answer, complete) => {
+        const exchange = scorer === undefined ? undefined : this.exchange(permit, begins, value, args);
+        if (exchange === undefined) this.settle(permit, begins);
+        else this.scoreLate(permit, begins, withAnswer(exchange, answer, complete));
+      },
+      failed: (error) => {
+        this.settle(permit, this.classified({ ok: false, error }) ?? classifyError(error, signal));
+      },
+      fault: (failure) => this.breaker.fault('stream', failure),
+    });
+  }
+
+  private answered(permit: Permit, value: unknown, args: unknown[], signal?: AbortSignal): unknown {
+    const streamed = this.streaming(permit, value, args, signal);
+    if (streamed !== undefined) return streamed;
     const outcome = this.outcomeOf(permit, value, args);
     const exchange = this.exchange(permit, outcome, value, args);
     if (exchange !== undefined) this.scoreLate(permit, outcome, exchange);
@@ -306,9 +262,11 @@ export class Guard<F = never> {
     return this.judged(permit, outcome, value, args);
   }
 
-  private answeredLater(permit: Permit, value: unknown, args: unknown[]): unknown {
+  private answeredLater(permit: Permit, value: unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
     const { scorer, scoreBeforeAnswer } = this.options;
-    if (scorer === undefined || scoreBeforeAnswer !== true) return this.answered(permit, value, args);
+    if (scorer === undefined || scoreBeforeAnswer !== true) return this.answered(permit, value, args, signal);
+    const streamed = this.streaming(permit, value, args, signal);
+    if (streamed !== undefined) return streamed;
     const outcome = this.outcomeOf(permit, value, args);
     const exchange = this.exchange(permit, outcome, value, args);
     if (exchange === undefined) {

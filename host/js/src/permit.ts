@@ -32,6 +32,8 @@ export interface Settled {
 export class Permit {
   private score = NaN;
   private ended = false;
+  /** It was settled by a neutral outcome, whose scores are wanted by nobody. */
+  private neutral = false;
 
   /** @internal */
   constructor(
@@ -59,10 +61,12 @@ export class Permit {
 
   /**
    * Says how good the answer is. Of the reports before the settlement the last one counts, and `pending` comes back. After
-   * it, each one is a late score, a sample of its own: `stale` where the circuit has changed its state since.
+   * it, each one is a late score, a sample of its own: `stale` where the circuit has changed its state since, and `ignored`
+   * where the call's outcome was neutral.
    */
   reportQuality(score: number): Effect {
     if (!isScore(score)) throw new InvalidScoreError(score);
+    if (this.neutral) return 'ignored';
     if (this.ended) return this.breaker.report(this.grant, score, scoreUnits(score)).effect;
     this.score = score;
     return 'pending';
@@ -70,6 +74,7 @@ export class Permit {
 
   /** Says that no score will come, for an outcome that was settled as pending. */
   reportMissing(): Effect {
+    if (this.neutral) return 'ignored';
     return this.ended ? this.breaker.report(this.grant, undefined, NaN).effect : 'pending';
   }
 
@@ -112,8 +117,9 @@ export class Permit {
     const scored = !Number.isNaN(score);
     const units = scored ? scoreUnits(score) : NaN;
     this.ended = true;
+    this.neutral = isNeutral(kind);
     const { breaker } = this;
-    if (scored && !isNeutral(kind)) breaker.tally.scores.add(units);
+    if (scored && !this.neutral) breaker.tally.scores.add(units);
     if (measured || given.latencyMs !== undefined) breaker.tally.latencies.add(latency);
     const { effect, change }: Recorded = breaker.record(
       this.grant,

@@ -33,6 +33,11 @@ export function isNeutral(kind: OutcomeKind): boolean {
   return kind === 'cancelled' || kind === 'content-policy' || kind === 'bad-request';
 }
 
+/** Whether an outcome of this kind counts against the service. */
+export function isFailure(kind: OutcomeKind): boolean {
+  return kind !== 'success' && !isNeutral(kind);
+}
+
 /** How a guarded call ended, in full. */
 export interface Outcome {
   kind: OutcomeKind;
@@ -52,7 +57,7 @@ export type Effect =
   | 'recorded'
   /** It was a probe's, and the probe passed or failed by it. */
   | 'probed'
-  /** It touched no window: a neutral outcome, or any of a disabled circuit. */
+  /** It touched no window: a neutral outcome, or a late score of one; or any of a disabled circuit. */
   | 'ignored'
   /** It came too late to count. */
   | 'stale'
@@ -158,7 +163,7 @@ export interface BreakerEvents {
   /** A condition of the user's own threw. It counted as not holding. */
   'condition-failed': { breaker: string; condition: string; failure: unknown };
   /** A hook of a guard threw, or said what is no answer: it counted as not having spoken. */
-  'hook-failed': { breaker: string; hook: 'classify' | 'score' | 'exchange'; failure: unknown };
+  'hook-failed': { breaker: string; hook: 'classify' | 'score' | 'exchange' | 'stream'; failure: unknown };
 }
 
 /** The largest score in magnitude. */

@@ -5,7 +5,7 @@ import test from 'node:test';
 import * as softfuse from 'softfuse';
 import { inner } from './kit/inner.mjs';
 import { runLeaseVector } from './kit/lease-vectors.mjs';
-import { badPolicies, leaseVectors, timelines } from './kit/load.mjs';
+import { badPolicies, httpVectors, leaseVectors, timelines } from './kit/load.mjs';
 import { RawSubject } from './kit/raw-subject.mjs';
 import { HostSubject } from './kit/subject.mjs';
 import { runVector } from './kit/vectors.mjs';
@@ -59,6 +59,31 @@ test('bad policies are refused with every problem', () => {
         return true;
       },
     );
+  }
+});
+
+test('HTTP statuses count as in every host', () => {
+  let next = 0;
+  for (const { name, from, to = from, kind, ...more } of httpVectors().statuses) {
+    assert.deepEqual([from, more], [next, {}], name);
+    for (let status = from; status <= to; status += 1) {
+      assert.equal(softfuse.classifyStatus(status), kind, `${status}: ${name}`);
+      assert.equal(softfuse.classifyResponse({ status, headers: new Headers() }).kind, kind);
+      // Who throws means a failure, whatever the status says.
+      assert.equal(softfuse.classifyError(Object.assign(new Error(), { status })).kind, kind === 'success' ? 'error' : kind);
+    }
+    next = to + 1;
+  }
+  assert.equal(next, 1000);
+});
+
+test('Retry-After is read as in every host', () => {
+  const { now, header } = httpVectors().retryAfter;
+  assert.ok(header.length > 25);
+  for (const { name, headers, span_ms: expected, ...more } of header) {
+    assert.deepEqual(more, {}, name);
+    assert.equal(softfuse.retryAfterMs(new Headers(headers), Date.parse(now)), expected, name);
+    assert.equal(softfuse.retryAfterMs(headers, Date.parse(now)), expected, `${name}, as a plain object`);
   }
 });
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import datetime
 import email.utils
 import socket
 import time
@@ -13,9 +14,11 @@ from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
+import tomli
+from vectors import folder
 
 from softfuse import Registry, circuit_breaker, consecutive_failures
-from softfuse._classify import classify_error
+from softfuse._classify import classify_error, kind_of_status, retry_after_ns
 
 
 class StatusError(Exception):
@@ -103,6 +106,34 @@ SECOND = 1_000_000_000
 )
 def test_shapes(raised: BaseException, kind: str, retry_after_ns: Optional[int]) -> None:
     assert classify_error(raised) == (kind, retry_after_ns)
+
+
+def http_vectors(name: str) -> dict[str, Any]:
+    return tomli.loads((folder() / "http" / name).read_text(encoding="utf-8"))
+
+
+def test_statuses_count_as_in_every_host() -> None:
+    following = 0
+    for named in http_vectors("statuses.toml")["status"]:
+        assert set(named) <= {"name", "from", "to", "kind"} and named["from"] == following, named
+        for status in range(named["from"], named.get("to", named["from"]) + 1):
+            following = status + 1
+            assert kind_of_status(status) == named["kind"], (status, named)
+            # Who raises means a failure, whatever the status says.
+            raised = "error" if named["kind"] == "success" else named["kind"]
+            assert classify_error(StatusError(status))[0] == raised, (status, named)
+    assert following == 1000
+
+
+def test_retry_after_is_read_as_in_every_host() -> None:
+    vectors = http_vectors("retry_after.toml")
+    now = datetime.datetime.fromisoformat(vectors["now"].replace("Z", "+00:00")).timestamp()
+    assert len(vectors["header"]) > 25
+    for vector in vectors["header"]:
+        assert set(vector) <= {"name", "headers", "span_ms"}, vector
+        span_ns = retry_after_ns(vector["headers"], now)
+        expected = vector.get("span_ms")
+        assert span_ns == (None if expected is None else round(expected * 1_000_000)), vector
 
 
 def test_a_date() -> None:

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use crate::error::{Fault, LineProblem};
 use crate::fields::Fields;
 use crate::mapping::{Field, Mapping, Rule};
-use crate::outcome::OutcomeKind;
 use crate::value;
+use softfuse_outcome::OutcomeKind;
 
 /// The most late scores that one line may have.
 pub const LATE_SCORES_MAX: usize = 1_000;

@@ -35,7 +35,6 @@ mod error;
 mod fields;
 mod mapping;
 mod order;
-mod outcome;
 mod reader;
 mod source;
 mod value;
@@ -47,8 +46,8 @@ pub use error::{Error, Fault, LineError, LineProblem};
 pub use fields::Fields;
 pub use mapping::{ENTRIES_MAX, Field, MapArg, MapError, Mapping, PATH_BYTES_MAX, PATHS_MAX, Paths, Unused};
 pub use order::{REORDERED_BYTES_MAX, REORDERED_LINES_MAX};
-pub use outcome::OutcomeKind;
 pub use reader::Reader;
+pub use softfuse_outcome::OutcomeKind;
 pub use source::{LINE_BYTES_MAX, Line, Source};
 
 #[cfg(test)]

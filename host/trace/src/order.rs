@@ -89,7 +89,7 @@ impl Ord for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::OutcomeKind;
+    use softfuse_outcome::OutcomeKind;
 
     fn call(line: u64, at: i64) -> Call {
         Call {

@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use softfuse_outcome::OutcomeKind;
 
 use crate::error::Fault;
-use crate::outcome::OutcomeKind;
 
 /// The longest text that is read as a time, a number or an outcome: longer ones are cut for messages and searches.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -218,22 +218,13 @@ pub(crate) fn own_outcome(raw: &RawValue) -> Result<OutcomeKind, Fault> {
     })
 }
 
-/// RFC 9110's classes, and what services for models mean by their codes.
+/// What a status counts as, for those that RFC 9110 allows.
 fn http_status(number: f64) -> Option<OutcomeKind> {
     if number.fract() != 0.0 || !(100.0..600.0).contains(&number) {
         return None;
     }
     // In range and whole by the check above.
-    Some(match number as u16 {
-        ..400 => OutcomeKind::Success,
-        429 => OutcomeKind::RateLimited,
-        503 | 529 => OutcomeKind::Overloaded,
-        408 | 504 => OutcomeKind::Timeout,
-        // nginx: the client closed the request.
-        499 => OutcomeKind::Cancelled,
-        400 | 404 | 413 | 422 => OutcomeKind::BadRequest,
-        _ => OutcomeKind::Error,
-    })
+    Some(OutcomeKind::from_http_status(number as u16))
 }
 
 /// An outcome's own name, or one of the words that logs use in its place.

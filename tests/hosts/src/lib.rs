@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use softfuse::Builtin;
 use softfuse::components::{BREAKER, BREAKER_WIT, SCORER_WIT};
+// Go opens the C library; being asked for is what has it built.
+use softfuse_c as _;
 
 /// Random histories that each host is compared with the core on.
 const HISTORIES: usize = 500;
@@ -49,6 +51,7 @@ pub fn test(folder: &str, scratch: &Path, steps: &[Step<'_>]) -> Result<()> {
         let mut test = Command::new(program);
         test.args(arguments).current_dir(root.join(folder));
         test.env("SOFTFUSE_COMPONENTS", &*components).env("SOFTFUSE_VECTORS", &*vectors);
+        test.env("SOFTFUSE_LIBRARY", c_library()?);
         // What cargo tells its own programs isn't for another cargo, which a host's tests may start.
         for name in CARGOS_OWN {
             test.env_remove(name);
@@ -64,6 +67,15 @@ pub fn test(folder: &str, scratch: &Path, steps: &[Step<'_>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The C library, which cargo has put beside this test.
+fn c_library() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("this program")?;
+    let name = format!("{}softfuse_c{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = test.with_file_name(name);
+    ensure!(library.is_file(), "{} isn't there", library.display());
+    Ok(library)
 }
 
 /// Writes down what hosts are built from and compared with: the components, and random histories.

@@ -45,7 +45,7 @@ impl Subject for CoreSubject {
 
     fn settle(&mut self, permit: u64, ending: &Ending, now: u64) -> Seen {
         let outcome = Outcome {
-            kind: kind(ending.kind).expect("KINDS are the contract's"),
+            kind: kind(ending.kind).expect("its names are the contract's"),
             latency: ending.latency,
             signal: match ending.signal {
                 SignalIn::None => Signal::None,

@@ -1,9 +1,9 @@
-//! What the contract asks of a host, done around any subject: permits are values that settle once, and a score that is
-//! reported before its call is settled is kept by the permit, where the last one wins.
+//! What the contract asks of a host, done around any subject: permits are values that settle once, a score that is
+//! reported before its call is settled is kept by the permit, where the last one wins, and a neutral call's late scores are dropped.
 //!
 //! Hosts promise this to their users, so they are compared with the core behind this discipline.
 
-use crate::{Ending, Seen, SignalIn, StatusSeen, Subject};
+use crate::{Ending, NEUTRAL, Seen, SignalIn, StatusSeen, Subject};
 use std::collections::BTreeMap;
 
 /// A permit as a host's user holds it.
@@ -12,6 +12,7 @@ struct Held {
     inner: u64,
     score: Option<f64>,
     settled: bool,
+    neutral: bool,
 }
 
 /// A subject behind a host's discipline.
@@ -49,12 +50,17 @@ pub fn kept() -> Seen {
     Seen { effect: Some("pending".into()), ..Seen::default() }
 }
 
+/// What every host answers to a late score of a neutral call.
+pub fn ignored() -> Seen {
+    Seen { effect: Some("ignored".into()), ..Seen::default() }
+}
+
 impl<S: Subject> Subject for Disciplined<S> {
     fn before(&mut self, now: u64) -> Seen {
         let mut seen = self.subject.before(now);
         if let Some(inner) = seen.permit {
             self.given += 1;
-            self.permits.insert(self.given, Held { inner, score: None, settled: false });
+            self.permits.insert(self.given, Held { inner, score: None, settled: false, neutral: false });
             seen.permit = Some(self.given);
         }
         seen
@@ -71,7 +77,7 @@ impl<S: Subject> Subject for Disciplined<S> {
             }
         }
         ending.verdicts.resize(self.verdicts, None);
-        held.settled = true;
+        (held.settled, held.neutral) = (true, NEUTRAL.contains(&ending.kind));
         self.subject.settle(held.inner, &ending, now)
     }
 
@@ -79,6 +85,9 @@ impl<S: Subject> Subject for Disciplined<S> {
         let Some(held) = self.permits.get_mut(&permit) else { return gone() };
         if score.is_some_and(|score| !is_score(score)) {
             return invalid_score();
+        }
+        if held.neutral {
+            return ignored();
         }
         if held.settled {
             let mut seen = self.subject.report(held.inner, score, now);

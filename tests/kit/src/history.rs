@@ -1,6 +1,6 @@
 //! Random histories: calls in order and out of it, scores late and bad, clocks that run backwards, hostile permits.
 
-use crate::{Ending, KINDS, Seen, SignalIn, StatusSeen, Subject};
+use crate::{Ending, FAILURES, NEUTRAL, SUCCESS, Seen, SignalIn, StatusSeen, Subject};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -53,7 +53,8 @@ impl Observed {
 }
 
 fn ending(verdicts: usize) -> impl Strategy<Value = Ending> {
-    let kind = prop_oneof![6 => Just(KINDS[0]), 4 => prop::sample::select(&KINDS[1..5]), 1 => prop::sample::select(&KINDS[5..])];
+    let kind =
+        prop_oneof![6 => Just(SUCCESS), 4 => prop::sample::select(&FAILURES), 1 => prop::sample::select(&NEUTRAL)];
     let latency = prop_oneof![4 => 0..15 * MS, 2 => 0..40 * MS, 1 => Just(5 * MS), 1 => any::<u64>()];
     let signal = prop_oneof![
         3 => Just(SignalIn::None),

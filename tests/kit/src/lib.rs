@@ -63,6 +63,13 @@ pub trait Subject {
     fn reincarnate(&mut self, now: u64, then: u64, away: u64);
 }
 
-/// The names of all kinds of outcomes.
+/// The name of the kind of outcome by which the service has answered.
+pub const SUCCESS: &str = "success";
+/// The names of the kinds that count against the service.
+pub const FAILURES: [&str; 4] = ["error", "timeout", "rate-limited", "overloaded"];
+/// The names of the kinds that count neither for nor against the service.
+pub const NEUTRAL: [&str; 3] = ["cancelled", "content-policy", "bad-request"];
+
+/// The names of all kinds of outcomes, in the contract's order.
 pub const KINDS: [&str; 8] =
-    ["success", "error", "timeout", "rate-limited", "overloaded", "cancelled", "content-policy", "bad-request"];
+    [SUCCESS, FAILURES[0], FAILURES[1], FAILURES[2], FAILURES[3], NEUTRAL[0], NEUTRAL[1], NEUTRAL[2]];

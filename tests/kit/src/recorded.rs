@@ -2,7 +2,6 @@
 //!
 //! What the core behind a host's [discipline](crate::disciplined) answers is written down in the format of `tests/vectors`.
 
-use crate::disciplined::gone;
 use crate::history::{Observed, Op, history, run};
 use crate::policies::policy;
 use crate::{CoreSubject, Disciplined, Ending, Seen, SignalIn, StatusSeen, Subject};
@@ -11,13 +10,10 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde::Serialize;
 use softfuse_core::Policy;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml::{Table, Value};
 
 const MS: u64 = 1_000_000;
-/// Outcomes that count neither for nor against the service.
-const NEUTRAL: [&str; 3] = ["cancelled", "content-policy", "bad-request"];
 /// The longest that time goes by at once: vectors' numbers are those of TOML.
 const SPAN_MAX: u64 = 3_600_000 * MS;
 /// Conditions of the host's own in random policies.
@@ -58,8 +54,7 @@ pub fn record(name: &str, policy: &str, ops: &[Op]) -> Result<Recorded> {
     let parsed = Policy::parse(policy).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let verdicts = parsed.host_conditions().len();
     let subject = Disciplined::new(CoreSubject::new(Arc::new(parsed)), verdicts);
-    let mut recorder =
-        Recorder { subject, verdicts, now: 0, steps: Vec::new(), neutral: BTreeSet::new(), unsaid: Ok(()) };
+    let mut recorder = Recorder { subject, verdicts, now: 0, steps: Vec::new(), unsaid: Ok(()) };
     let ops: Vec<Op> = ops.iter().filter_map(expressible).collect();
     let observed = run(&ops, &mut recorder);
     recorder.unsaid.context("an answer as TOML")?;
@@ -103,8 +98,6 @@ struct Recorder {
     /// The clock, as far as it was written down.
     now: u64,
     steps: Vec<Table>,
-    /// Permits whose calls ended neutrally. What becomes of their late scores, which are wanted by nobody, isn't compared.
-    neutral: BTreeSet<u64>,
     /// Whether all that was answered could be written down.
     unsaid: Result<(), toml::ser::Error>,
 }
@@ -184,16 +177,10 @@ impl Subject for Recorder {
         step.insert("permit".into(), name(permit));
         self.ending(&mut step, ending);
         let seen = self.subject.settle(permit, ending, now);
-        if NEUTRAL.contains(&ending.kind) && seen.error.is_none() {
-            self.neutral.insert(permit);
-        }
         self.answer(step, seen)
     }
 
     fn report(&mut self, permit: u64, score: Option<f64>, now: u64) -> Seen {
-        if self.neutral.contains(&permit) {
-            return gone();
-        }
         let mut step = self.step(now, if score.is_some() { "report" } else { "missing" });
         step.insert("permit".into(), name(permit));
         if let Some(score) = score {

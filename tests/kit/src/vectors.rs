@@ -115,6 +115,11 @@ impl Vector {
         self.file == "contract.toml"
     }
 
+    /// Whether it says what a host does before it asks the component, which by itself can't know.
+    pub fn is_hosts_own(&self) -> bool {
+        self.file == "hosts.toml"
+    }
+
     /// Runs the vector on a fresh subject.
     ///
     /// # Errors

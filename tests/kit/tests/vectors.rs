@@ -16,7 +16,9 @@ fn the_core_runs_every_vector() {
     for vector in &vectors {
         let policy = Policy::parse(&vector.policy).unwrap_or_else(|problems| panic!("{}: {problems:?}", vector.name));
         let policy = std::sync::Arc::new(policy);
-        if let Err(error) = vector.run(&mut CoreSubject::new(policy.clone())) {
+        if !vector.is_hosts_own()
+            && let Err(error) = vector.run(&mut CoreSubject::new(policy.clone()))
+        {
             failures.push(format!("{error:#}"));
         }
         if !vector.is_raw() {

@@ -30,12 +30,13 @@ fn may_depend(from: &str, to: &str, kind: DependencyKind) -> bool {
     let development = kind == DependencyKind::Development;
     let kit = to == "tests/kit" && development;
     match from {
-        // The core stands alone, and so does what a bare component needs. Whoever reads traces needs no breaker, and a lease
-        // no component.
-        "guest/core" | "guest/bare" | "host/trace" | "host/lease" => false,
+        // The core stands alone, and so does what a bare component needs. Whoever reads traces needs no breaker, but the names of
+        // outcomes; a lease needs no component.
+        "guest/core" | "guest/bare" | "host/outcome" | "host/lease" => false,
+        "host/trace" => to == "host/outcome",
         "guest/breaker" => matches!(to, "guest/core" | "guest/bare"),
         _ if from.starts_with("guest/scorers/") => to.starts_with("guest/scorers/common") || to == "guest/bare",
-        "host/runtime" => to == "host/lease" || kit || development && to == "guest/core",
+        "host/runtime" => matches!(to, "host/lease" | "host/outcome") || kit || development && to == "guest/core",
         "host/c" => to == "host/runtime" || kit || development && to == "guest/core",
         _ if from.starts_with("host/") => to.starts_with("host/") || kit,
         _ if from.starts_with("examples/") => to == "host/runtime" || to.starts_with("guest/scorers/common"),

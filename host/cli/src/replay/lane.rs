@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use softfuse::{
-    Breaker, CallRecord, CircuitStatus, Condition, Conditions, Effect, LateScores, Outcome, OutcomeKind, Permit,
-    Policy, Registry, Score, Settled, State, StateChange, Time,
+    Breaker, CallRecord, CircuitStatus, Condition, Conditions, Effect, LateScores, Outcome, Permit, Policy, Registry,
+    Score, Settled, State, StateChange, Time,
 };
 use softfuse_trace::{Call, LateScore};
 
@@ -291,7 +291,7 @@ impl Lane {
 }
 
 fn outcome(call: &Call) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::new(kind(call.kind)).with_latency(Duration::from_nanos(call.latency));
+    let mut outcome = Outcome::new(call.kind).with_latency(Duration::from_nanos(call.latency));
     if let Some(score) = call.score {
         // The reader has checked it; the contract's bound is the same.
         outcome = outcome.with_score(Score::new(score).with_context(|| format!("line {}", call.line))?);
@@ -303,21 +303,6 @@ fn outcome(call: &Call) -> anyhow::Result<Outcome> {
         Some(span) => outcome.with_retry_after(Duration::from_nanos(span)),
         None => outcome,
     })
-}
-
-/// The kind as the breaker takes it.
-fn kind(kind: softfuse_trace::OutcomeKind) -> OutcomeKind {
-    use softfuse_trace::OutcomeKind as Recorded;
-    match kind {
-        Recorded::Success => OutcomeKind::Success,
-        Recorded::Error => OutcomeKind::Error,
-        Recorded::Timeout => OutcomeKind::Timeout,
-        Recorded::RateLimited => OutcomeKind::RateLimited,
-        Recorded::Overloaded => OutcomeKind::Overloaded,
-        Recorded::Cancelled => OutcomeKind::Cancelled,
-        Recorded::ContentPolicy => OutcomeKind::ContentPolicy,
-        Recorded::BadRequest => OutcomeKind::BadRequest,
-    }
 }
 
 impl Due {

@@ -12,6 +12,8 @@ export interface Body {
   contentType?: string;
   /** Bytes, or text, which becomes UTF-8. */
   content: Uint8Array | string;
+  /** Whether it was cut, or broke off. */
+  truncated?: boolean;
 }
 
 /** One call and its answer, as a scorer sees it. Bodies may be given as text alone. */
@@ -271,11 +273,11 @@ export class Scorer {
   }
 
   private body(given: Body | string | undefined): WireBody {
-    const { contentType = '', content } = typeof given === 'string' ? { content: given } : (given ?? { content: '' });
+    const { contentType = '', content, truncated = false }: Body = typeof given === 'string' ? { content: given } : (given ?? { content: '' });
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
     if (!(bytes instanceof Uint8Array)) throw new ScorerError('other', "an exchange's content is text or a Uint8Array");
     const { bodyBytesMax } = this.bounds;
-    return { contentType, bytes: bytes.slice(0, bodyBytesMax), truncated: bytes.length > bodyBytesMax };
+    return { contentType, bytes: bytes.slice(0, bodyBytesMax), truncated: truncated || bytes.length > bodyBytesMax };
   }
 
   private wire(exchange: Exchange): WireExchange {

@@ -88,7 +88,7 @@ async function start(order: Order & { do: 'start' }): Promise<Reply> {
     if (!Array.isArray(problems)) return failed('refused', messageOf(error));
     const lines = problems
       .slice(0, 100)
-      .map(({ key, message }: { key: unknown; message: unknown }) => `${key === '' ? '' : `\`${String(key)}\`: `}${String(message)}`);
+      .map(({ key, message }: { key: unknown; message: unknown }) => `${key === '' ? '' : `${String(key)}: `}${String(message)}`);
     return failed('refused', `its configuration is wrong: ${lines.join('; ')}`);
   }
   return { is: 'started' };

@@ -39,6 +39,12 @@ export function badPolicies() {
   return toml(join(folder, 'policies.toml')).policy;
 }
 
+/** What HTTP statuses count as, and what is read of `Retry-After`. */
+export function httpVectors() {
+  const http = join(folder, 'http');
+  return { statuses: toml(join(http, 'statuses.toml')).status, retryAfter: toml(join(http, 'retry_after.toml')) };
+}
+
 /** Vectors of the lease's host half. */
 export function leaseVectors() {
   const lease = join(folder, 'lease');

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import datetime
 import email.utils
+import re
 import socket
 import time
 from typing import Any, Optional
 
-#: What a status of HTTP counts as; another one from 400 on is an error.
-_KINDS = {
-    400: "bad-request",
-    404: "bad-request",
-    408: "timeout",
-    413: "bad-request",
-    414: "bad-request",
-    415: "bad-request",
-    422: "bad-request",
-    429: "rate-limited",
-    499: "cancelled",
-    503: "overloaded",
-    504: "timeout",
-    529: "overloaded",
-}
+#: The longest that a Retry-After may ask for; the policy's ``retry_after_max`` bounds what it does.
+_RETRY_AFTER_NS_MAX = 365 * 24 * 60 * 60 * 1_000_000_000
+#: Digits, with a fraction perhaps; ``float`` takes far more.
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+#: Dates of HTTP's, in their three forms (RFC 9110, 5.6.7); ``email.utils`` takes far more.
+_DATE = re.compile(
+    r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"
+    r"|[A-Z][a-z]{5,8}, [0-9]{2}-[A-Z][a-z]{2}-[0-9]{2} [0-9:]{8} GMT"
+    r"|[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}"
+)
 #: Names of errors for what the provider's content policy refused.
 _CONTENT_POLICY = frozenset({"content_filter", "content_policy", "content_policy_violation"})
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError, socket.timeout)
@@ -37,20 +34,42 @@ _TIMEOUT_NAMES = frozenset({"APITimeoutError", "ServerTimeoutError", "Timeout", 
 _CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
+def kind_of_status(status: int) -> str:
+    """What a response with this HTTP status counts as, in every host of Softfuse: ``success`` below 400; ``timeout``: 408, 504;
+    ``rate-limited``: 429; ``overloaded``: 503, 529; ``content-policy``: 451; ``cancelled``: 499; ``error``: 401 to 404 and 407, since the
+    provider, as it is set up, serves nobody; ``bad-request``, which is neutral: every other 4xx; all else is an ``error``.
+    """
+    if status < 400:
+        return "success"
+    if status in (408, 504):
+        return "timeout"
+    if status == 429:
+        return "rate-limited"
+    if status in (503, 529):
+        return "overloaded"
+    if status == 451:
+        return "content-policy"
+    if status == 499:
+        return "cancelled"
+    if 401 <= status <= 404 or status == 407 or status >= 500:
+        return "error"
+    return "bad-request"
+
+
 def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
     """The outcome's kind, and the span of a Retry-After in nanoseconds."""
     if isinstance(raised, _CANCELLED):
         return "cancelled", None
     response = _get(raised, "response")
-    retry_after = _retry_after_ns(_get(response, "headers") or _get(raised, "headers"))
     status = _status(raised) or _status(response)
     if _is_content_policy(raised):
         return "content-policy", None
+    kind = "error" if status is None else kind_of_status(status)
     if isinstance(raised, _TIMEOUTS) or any(parent.__name__ in _TIMEOUT_NAMES for parent in type(raised).__mro__):
-        return "timeout", retry_after
-    if status is not None:
-        return _KINDS.get(status, "error"), retry_after
-    return "error", retry_after
+        kind = "timeout"
+    if kind in ("bad-request", "cancelled", "content-policy"):
+        return kind, None
+    return kind, retry_after_ns(_get(response, "headers") or _get(raised, "headers"))
 
 
 def _get(holder: Any, name: str) -> Any:
@@ -78,17 +97,15 @@ def _is_content_policy(raised: BaseException) -> bool:
     return isinstance(inner, dict) and inner.get("code") in _CONTENT_POLICY
 
 
-def _retry_after_ns(headers: Any) -> Optional[int]:
+def retry_after_ns(headers: Any, now: Optional[float] = None) -> Optional[int]:
+    """How long a response asks not to be called, in nanoseconds, 365 days at most: ``retry-after-ms``, or ``Retry-After`` in
+    seconds (fractions too) or as a date of HTTP's. ``now`` is the wall clock's, in seconds since 1970.
+    """
     for name, unit_ns in (("retry-after-ms", 1_000_000), ("retry-after", 1_000_000_000)):
         text = _header(headers, name)
-        if text is None:
-            continue
-        seconds = _number(text)
-        if seconds is not None:
-            return min(round(seconds * unit_ns), 2**63 - 1)
-        if name == "retry-after":
-            return _until_date_ns(text)
-    return None
+        if text is not None and _NUMBER.fullmatch(text):
+            return round(min(float(text) * unit_ns, _RETRY_AFTER_NS_MAX))
+    return None if text is None else _until_date_ns(text, time.time() if now is None else now)
 
 
 def _header(headers: Any, name: str) -> Optional[str]:
@@ -105,17 +122,11 @@ def _header(headers: Any, name: str) -> Optional[str]:
     return None
 
 
-def _number(text: str) -> Optional[float]:
-    try:
-        number = float(text)
-    except ValueError:
+def _until_date_ns(text: str, now: float) -> Optional[int]:
+    if not _DATE.fullmatch(text):
         return None
-    return number if 0 <= number < 1e9 else None
-
-
-def _until_date_ns(text: str) -> Optional[int]:
     try:
-        date = email.utils.parsedate_to_datetime(text)
+        date = email.utils.parsedate_to_datetime(text).replace(tzinfo=datetime.timezone.utc)
     except (TypeError, ValueError):
         return None
-    return max(round((date.timestamp() - time.time()) * 1e9), 0)
+    return min(max(round((date.timestamp() - now) * 1e9), 0), _RETRY_AFTER_NS_MAX)

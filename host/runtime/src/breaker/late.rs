@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Breaker;
-use super::permit::UNGUARDED;
+use super::permit::{NEUTRAL, UNGUARDED};
 use crate::bindings::breaker as wit;
 use crate::caught::caught;
-use crate::types::{Effect, InvalidScore, Score, StateChange, Time};
+use crate::types::{Effect, InvalidScore, OutcomeKind, Score, StateChange, Time};
 
 /// Takes scores that come after the call was settled: a judge's, a user's thumbs. Each is a sample of its own.
+///
+/// Scores of a call whose outcome was neutral are wanted by nobody, whatever they say: they are [ignored](Effect::Ignored).
 #[derive(Clone)]
 pub struct LateScores<'b> {
     breaker: Cow<'b, Breaker>,
-    /// As the component gave it, or [`UNGUARDED`].
+    /// As the component gave it, [`UNGUARDED`], or [`NEUTRAL`].
     raw: u64,
     incarnation: u64,
     /// Set while the call's reporters owe a score; `None` where they never did.
@@ -27,6 +29,18 @@ impl<'b> LateScores<'b> {
     pub(super) fn new(breaker: Cow<'b, Breaker>, raw: u64, incarnation: u64, owed_by_reporters: bool) -> Self {
         let debt = owed_by_reporters.then(|| Arc::new(AtomicBool::new(true)));
         Self { breaker, raw, incarnation, debt }
+    }
+
+    /// What late scores belong to, once a permit was settled by an outcome of this kind, with this effect.
+    #[inline(always)]
+    pub(super) fn permit_after(raw: u64, kind: OutcomeKind, effect: Effect) -> u64 {
+        if kind.is_neutral() {
+            NEUTRAL
+        } else if effect == Effect::Lost {
+            UNGUARDED
+        } else {
+            raw
+        }
     }
 
     /// The same, holding its breaker: for a judge that speaks much later.
@@ -42,7 +56,8 @@ impl<'b> LateScores<'b> {
         &self.breaker
     }
 
-    /// Hands in a score. [`Effect::Stale`]: the circuit has changed its state since, and the score is not wanted.
+    /// Hands in a score. [`Effect::Stale`]: the circuit has changed its state since, and the score is not wanted;
+    /// [`Effect::Ignored`]: the call's outcome was neutral.
     ///
     /// # Errors
     /// For a number that is no score; nothing is changed by it.
@@ -60,7 +75,7 @@ impl<'b> LateScores<'b> {
     }
 
     pub(super) fn report_score(&self, score: Score, now: Time) -> (Effect, Option<Box<StateChange>>) {
-        if self.raw != UNGUARDED
+        if self.raw < NEUTRAL
             && let Some(effect) = self.breaker.0.leased.keep_late(self.raw, score, now)
         {
             self.take_debt();
@@ -68,7 +83,7 @@ impl<'b> LateScores<'b> {
             return (effect, None);
         }
         let reported = self.report(wit::QualityReport::Score(score.get()), now);
-        if !matches!(reported.0, Effect::Stale | Effect::Lost) {
+        if self.raw != NEUTRAL && !matches!(reported.0, Effect::Stale | Effect::Lost) {
             self.breaker.0.meters.tallies.scored(score);
         }
         reported
@@ -88,6 +103,7 @@ impl<'b> LateScores<'b> {
         self.take_debt();
         match self.raw {
             UNGUARDED => (Effect::Lost, None),
+            NEUTRAL => (Effect::Ignored, None),
             raw => self.breaker.0.report(raw, self.incarnation, report, now),
         }
     }

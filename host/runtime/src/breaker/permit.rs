@@ -47,6 +47,9 @@ struct Rest {
 /// No permit: the component failed, and the registry fails open. No component gives such a one.
 pub(super) const UNGUARDED: u64 = u64::MAX;
 
+/// No permit any more: the call's outcome was neutral, and nobody wants its scores. No component gives such a one, nor anything in between.
+pub(super) const NEUTRAL: u64 = u64::MAX - 1;
+
 /// A permit of which there is nothing to know but this.
 struct Plain<'b> {
     breaker: &'b Breaker,
@@ -290,14 +293,14 @@ impl<'b> Permit<'b> {
         let latency_nanos = latency_nanos(&outcome, self.admitted_at, now);
         let (effect, change) =
             record(&self.breaker.0, self.raw, self.standing.incarnation(), &outcome, latency_nanos, now);
-        let raw = if effect == Effect::Lost { UNGUARDED } else { self.raw };
+        let raw = LateScores::permit_after(self.raw, outcome.kind, effect);
         let breaker = match &self.breaker {
             Cow::Borrowed(breaker) => Cow::Borrowed(*breaker),
             Cow::Owned(breaker) => Cow::Owned(breaker.clone()),
         };
         let late = LateScores::new(breaker, raw, self.standing.incarnation(), owed);
         if let Some(reporter) = self.asked_reporter() {
-            reporter.end((!outcome.kind.is_neutral()).then(|| late.clone().into_owned()));
+            reporter.end(late.clone().into_owned());
         }
         Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
     }
@@ -325,7 +328,7 @@ impl<'b> Plain<'b> {
         let Self { breaker, raw, incarnation, admitted_at } = self;
         let latency_nanos = latency_nanos(outcome, admitted_at, now);
         let (effect, change) = record(&breaker.0, raw, incarnation, outcome, latency_nanos, now);
-        let raw = if effect == Effect::Lost { UNGUARDED } else { raw };
+        let raw = LateScores::permit_after(raw, outcome.kind, effect);
         let late = LateScores::new(Cow::Borrowed(breaker), raw, incarnation, false);
         Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
     }

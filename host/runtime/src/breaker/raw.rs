@@ -69,7 +69,8 @@ impl Breaker {
     }
 
     /// For scores that come after a permit as plain numbers was settled. Of one that this breaker never gave they are
-    /// [lost](crate::Effect::Lost).
+    /// [lost](crate::Effect::Lost). Whoever holds the permit knows how its call ended, and hands in none of a neutral one: the number
+    /// alone doesn't say.
     #[must_use]
     pub fn raw_late_scores(&self, permit: RawPermit) -> LateScores<'_> {
         LateScores::new(std::borrow::Cow::Borrowed(self), permit.raw, ANY_INCARNATION, false)

@@ -25,8 +25,8 @@ struct Inner {
 enum Phase {
     /// The call is under way: the score that was reported last.
     UnderWay(Option<Score>),
-    /// It has ended. Scores of a neutral outcome are wanted by nobody.
-    Ended(Option<LateScores<'static>>),
+    /// It has ended.
+    Ended(LateScores<'static>),
 }
 
 /// What became of a report.
@@ -69,10 +69,7 @@ impl Reporter {
             }
             Phase::Ended(late) => late.clone(),
         };
-        let (effect, change) = match late {
-            Some(late) => late.report_score(score, self.0.breaker.now()),
-            None => (Effect::Ignored, None),
-        };
+        let (effect, change) = late.report_score(score, self.0.breaker.now());
         Ok(Reported::Late { effect, change })
     }
 
@@ -86,16 +83,14 @@ impl Reporter {
             }
             Phase::Ended(late) => late.clone(),
         };
-        if let Some(late) = late {
-            late.pay(Some(score));
-        }
+        late.pay(Some(score));
     }
 
     /// Says that no score will come. It counts where the call has ended and its score is owed; otherwise nothing happens.
     pub fn report_missing(&self) {
         let late = match &*self.0.phase.lock() {
-            Phase::Ended(Some(late)) => late.clone(),
-            _ => return,
+            Phase::Ended(late) => late.clone(),
+            Phase::UnderWay(_) => return,
         };
         if late.take_debt() {
             late.pay(None);
@@ -119,9 +114,9 @@ impl Reporter {
     }
 
     /// The call has ended. What was reported since the outcome was made up follows it.
-    pub(super) fn end(&self, late: Option<LateScores<'static>>) {
+    pub(super) fn end(&self, late: LateScores<'static>) {
         let before = std::mem::replace(&mut *self.0.phase.lock(), Phase::Ended(late.clone()));
-        if let (Phase::UnderWay(Some(score)), Some(late)) = (before, late) {
+        if let Phase::UnderWay(Some(score)) = before {
             late.pay(Some(score));
         }
     }
@@ -129,7 +124,7 @@ impl Reporter {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Phase::Ended(Some(late)) = self.phase.get_mut()
+        if let Phase::Ended(late) = self.phase.get_mut()
             && late.take_debt()
         {
             late.pay(None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::outcome::kind_from_wit;
 use super::{OutcomeKind, State, Time};
 use crate::bindings::breaker as wit;
 use crate::error::ComponentFailure;
@@ -134,7 +135,7 @@ pub(crate) fn trip_reason(reason: wit::TripReason) -> TripReason {
     };
     match reason {
         wit::TripReason::Conditions(list) => TripReason::Conditions(causes(list)),
-        wit::TripReason::ProbeFailed(kind) => TripReason::ProbeFailed(OutcomeKind::from_wit(kind)),
+        wit::TripReason::ProbeFailed(kind) => TripReason::ProbeFailed(kind_from_wit(kind)),
         wit::TripReason::ProbeConditions(list) => TripReason::ProbeConditions(causes(list)),
         wit::TripReason::Host(reason) => TripReason::Host(reason),
     }

@@ -8,7 +8,8 @@ mod outcome;
 mod status;
 
 pub use event::{Cause, Event, EventReason, StateChange, TripReason};
-pub use outcome::{FailureKind, InvalidScore, Outcome, OutcomeKind, Score, Signal};
+pub use outcome::{FailureKind, InvalidScore, Outcome, Score, Signal};
+pub use softfuse_outcome::OutcomeKind;
 pub use status::{
     CircuitStatus, Effect, FailureReport, OperatorState, PolicyInfo, PolicyProblem, Reading, State, Totals, Transition,
     TripReport,

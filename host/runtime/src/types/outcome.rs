@@ -1,7 +1,8 @@
 //! How a guarded call ended, and what was said of its answer's quality.
 
-use std::fmt;
 use std::time::Duration;
+
+use softfuse_outcome::OutcomeKind;
 
 use super::span_nanos;
 use crate::bindings::breaker as wit;
@@ -75,97 +76,31 @@ pub enum FailureKind {
     Overloaded,
 }
 
-/// How a guarded call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutcomeKind {
-    /// The service answered. Whether the answer was any good is the score's matter.
-    Success,
-    /// A failure of the service: an exception, a 5xx, a broken stream.
-    Error,
-    /// A failure: no answer in time.
-    Timeout,
-    /// A failure: the service refused for its rate limit (429).
-    RateLimited,
-    /// A failure: the service refused for its load (503, 529).
-    Overloaded,
-    /// Neutral: the caller went away.
-    Cancelled,
-    /// Neutral: the service refused what was asked, by its content policy.
-    ContentPolicy,
-    /// Neutral: the request was bad by itself.
-    BadRequest,
-}
-
-impl OutcomeKind {
-    /// Every kind, in the contract's order.
-    pub const ALL: [Self; 8] = [
-        Self::Success,
-        Self::Error,
-        Self::Timeout,
-        Self::RateLimited,
-        Self::Overloaded,
-        Self::Cancelled,
-        Self::ContentPolicy,
-        Self::BadRequest,
-    ];
-
-    /// Whether it counts against the service.
-    #[must_use]
-    pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Error | Self::Timeout | Self::RateLimited | Self::Overloaded)
-    }
-
-    /// Whether it counts neither for nor against the service.
-    #[must_use]
-    pub const fn is_neutral(self) -> bool {
-        matches!(self, Self::Cancelled | Self::ContentPolicy | Self::BadRequest)
-    }
-
-    /// The contract's name, as in `rate-limited`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::RateLimited => "rate-limited",
-            Self::Overloaded => "overloaded",
-            Self::Cancelled => "cancelled",
-            Self::ContentPolicy => "content-policy",
-            Self::BadRequest => "bad-request",
-        }
-    }
-
-    pub(crate) const fn to_wit(self) -> wit::OutcomeKind {
-        match self {
-            Self::Success => wit::OutcomeKind::Success,
-            Self::Error => wit::OutcomeKind::Error,
-            Self::Timeout => wit::OutcomeKind::Timeout,
-            Self::RateLimited => wit::OutcomeKind::RateLimited,
-            Self::Overloaded => wit::OutcomeKind::Overloaded,
-            Self::Cancelled => wit::OutcomeKind::Cancelled,
-            Self::ContentPolicy => wit::OutcomeKind::ContentPolicy,
-            Self::BadRequest => wit::OutcomeKind::BadRequest,
-        }
-    }
-
-    pub(crate) const fn from_wit(kind: wit::OutcomeKind) -> Self {
-        match kind {
-            wit::OutcomeKind::Success => Self::Success,
-            wit::OutcomeKind::Error => Self::Error,
-            wit::OutcomeKind::Timeout => Self::Timeout,
-            wit::OutcomeKind::RateLimited => Self::RateLimited,
-            wit::OutcomeKind::Overloaded => Self::Overloaded,
-            wit::OutcomeKind::Cancelled => Self::Cancelled,
-            wit::OutcomeKind::ContentPolicy => Self::ContentPolicy,
-            wit::OutcomeKind::BadRequest => Self::BadRequest,
-        }
+/// The contract's word for a kind.
+pub(crate) const fn kind_to_wit(kind: OutcomeKind) -> wit::OutcomeKind {
+    match kind {
+        OutcomeKind::Success => wit::OutcomeKind::Success,
+        OutcomeKind::Error => wit::OutcomeKind::Error,
+        OutcomeKind::Timeout => wit::OutcomeKind::Timeout,
+        OutcomeKind::RateLimited => wit::OutcomeKind::RateLimited,
+        OutcomeKind::Overloaded => wit::OutcomeKind::Overloaded,
+        OutcomeKind::Cancelled => wit::OutcomeKind::Cancelled,
+        OutcomeKind::ContentPolicy => wit::OutcomeKind::ContentPolicy,
+        OutcomeKind::BadRequest => wit::OutcomeKind::BadRequest,
     }
 }
 
-impl fmt::Display for OutcomeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+/// A kind by the contract's word for it.
+pub(crate) const fn kind_from_wit(kind: wit::OutcomeKind) -> OutcomeKind {
+    match kind {
+        wit::OutcomeKind::Success => OutcomeKind::Success,
+        wit::OutcomeKind::Error => OutcomeKind::Error,
+        wit::OutcomeKind::Timeout => OutcomeKind::Timeout,
+        wit::OutcomeKind::RateLimited => OutcomeKind::RateLimited,
+        wit::OutcomeKind::Overloaded => OutcomeKind::Overloaded,
+        wit::OutcomeKind::Cancelled => OutcomeKind::Cancelled,
+        wit::OutcomeKind::ContentPolicy => OutcomeKind::ContentPolicy,
+        wit::OutcomeKind::BadRequest => OutcomeKind::BadRequest,
     }
 }
 
@@ -271,7 +206,7 @@ impl Outcome {
 
     pub(crate) fn to_wit(self, latency_nanos: u64) -> wit::Outcome {
         wit::Outcome {
-            kind: self.kind.to_wit(),
+            kind: kind_to_wit(self.kind),
             latency: latency_nanos,
             signal: match self.signal {
                 Signal::None => wit::Signal::None,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::{TripReason, trip_reason};
+use super::outcome::kind_from_wit;
 use super::{OutcomeKind, Time};
 use crate::bindings::breaker as wit;
 
@@ -101,7 +102,8 @@ pub enum Effect {
     Recorded,
     /// It was a probe's, and the probe passed or failed by it.
     Probed,
-    /// Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit.
+    /// Totals changed, nothing else: a neutral outcome, or any outcome of a disabled circuit. For a late score: nothing changed,
+    /// since its call's outcome was neutral, or the circuit is disabled.
     Ignored,
     /// Totals changed, nothing else, since the permit belongs to an earlier generation or to a probe that is gone. For a
     /// late score: nothing changed.
@@ -268,7 +270,7 @@ impl CircuitStatus {
             },
             last_failure: status
                 .last_failure
-                .map(|failure| FailureReport { at: at(failure.at), kind: OutcomeKind::from_wit(failure.kind) }),
+                .map(|failure| FailureReport { at: at(failure.at), kind: kind_from_wit(failure.kind) }),
             consecutive_failures: status.consecutive_failures,
             consecutive_successes: status.consecutive_successes,
             conditions: status.conditions.into_iter().map(Reading::from_wit).collect(),

@@ -37,6 +37,7 @@ fn the_component_runs_every_vector() {
     let failures: Vec<String> = load(&folder())
         .expect("the vectors load")
         .iter()
+        .filter(|vector| !vector.is_hosts_own())
         .filter_map(|vector| vector.run(&mut instance.breaker(&vector.policy)).err())
         .map(|error| format!("{error:#}"))
         .collect();

@@ -1,0 +1,104 @@
+// Streams of events (server-sent events), as far as it takes to see errors in them, and their ends.
+
+import type { OutcomeKind } from './types.js';
+
+/** What is looked at of one event's data, in characters: an error, and an end mark, are shorter. */
+const EVENT_CHARS_MAX = 16_384;
+
+/** One event of a stream. */
+export interface StreamEvent {
+  /** Its name; empty where it has none. */
+  event: string;
+  data: string;
+}
+
+/** What an event counts as that tells of an error, and what it says. */
+export interface StreamFailure {
+  kind: OutcomeKind;
+  message: string;
+}
+
+/** Reads a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html) in pieces of any size. */
+export class EventReader {
+  private line = '';
+  private event = '';
+  private data: string | undefined;
+  private afterCr = false;
+
+  constructor(private readonly told: (event: StreamEvent) => void) {}
+
+  /** The next piece of the text. */
+  read(piece: string): void {
+    let from = this.afterCr && piece.startsWith('\n') ? 1 : 0;
+    if (piece !== '') this.afterCr = false;
+    for (let at = from; at < piece.length; at += 1) {
+      const char = piece.charCodeAt(at);
+      if (char !== 10 && char !== 13) continue;
+      this.keep(piece.slice(from, at));
+      this.endLine();
+      from = at + 1;
+      if (char === 13 && from === piece.length) this.afterCr = true;
+      if (char === 13 && piece.charCodeAt(from) === 10) {
+        at = from;
+        from += 1;
+      }
+    }
+    this.keep(piece.slice(from));
+  }
+
+  /** The stream has ended: its last event may lack the empty line after it. */
+  end(): void {
+    this.read('\n\n');
+  }
+
+  private keep(part: string): void {
+    this.line += part.slice(0, EVENT_CHARS_MAX - this.line.length);
+  }
+
+  private endLine(): void {
+    const { line } = this;
+    this.line = '';
+    if (line === '') {
+      if (this.data !== undefined || this.event !== '') this.told({ event: this.event, data: this.data ?? '' });
+      this.event = '';
+      this.data = undefined;
+      return;
+    }
+    const colon = line.indexOf(':');
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    if (field === 'event') this.event = value;
+    else if (field === 'data') this.data = (this.data === undefined ? value : `${this.data}\n${value}`).slice(0, EVENT_CHARS_MAX);
+  }
+}
+
+const SIGNS: readonly (readonly [string, OutcomeKind])[] = [
+  ['rate_limit', 'rate-limited'],
+  ['insufficient_quota', 'rate-limited'],
+  ['overloaded', 'overloaded'],
+  ['timeout', 'timeout'],
+  ['content_filter', 'content-policy'],
+  ['content_policy', 'content-policy'],
+  ['invalid_request', 'bad-request'],
+  ['context_length', 'bad-request'],
+];
+
+/**
+ * Finds the errors that services for language models send in streams that began with 200: an event `error` or `response.failed`, or data
+ * with an `error` in it. Its type, or its code, says what it counts as.
+ */
+export function modelError({ event, data }: StreamEvent): StreamFailure | undefined {
+  const named = event === 'error' || event === 'response.failed';
+  if (!named && !data.includes('"error"')) return undefined;
+  let found: any;
+  try {
+    found = JSON.parse(data);
+  } catch {
+    found = undefined;
+  }
+  if (!named && !found?.error && found?.type !== 'error') return undefined;
+  const said = found?.error ?? found?.response?.error ?? found;
+  const words = `${String(said?.type ?? '')} ${String(said?.code ?? '')}`.toLowerCase();
+  const kind = SIGNS.find(([sign]) => words.includes(sign))?.[1] ?? 'error';
+  return { kind, message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : data };
+}

@@ -1,0 +1,304 @@
+// Answers that come in pieces, watched as they pass: how long the first may take, and the next; failures inside of a stream that began well;
+// streams that end before their end. The call has ended when its stream has.
+
+import { StreamError } from './errors.js';
+import { EventReader, type StreamEvent, type StreamFailure, modelError } from './events.js';
+
+/** What is kept of an answer for its scorer, in bytes, unless the options say otherwise. */
+const ANSWER_BYTES_MAX = 65_536;
+
+/** How an answer is watched that is a `Response` with a body, a `ReadableStream`, or an async iterable. */
+export interface StreamOptions {
+  /** How long the call may take till the first piece, in milliseconds. Default: as long as it likes. */
+  firstPieceMs?: number;
+  /** How long each further piece may take, in milliseconds. Time that the reader takes for itself doesn't count. Default: as long as it likes. */
+  stallMs?: number;
+  /**
+   * With one of which a `Response` of `text/event-stream` ends: an event's data, or its name. One that ends without any has broken off. Default:
+   * it may end anywhere.
+   */
+  endMarks?: readonly string[];
+  /** Says of an event of such a response what it counts as, where it tells of an error. */
+  errorOf?: (event: StreamEvent) => StreamFailure | undefined;
+  /** Says of a piece of an async iterable whether it is the last, so that an iterable that ends before has broken off. */
+  isLast?: (piece: any) => boolean;
+  /** The text of a piece of an async iterable, for the scorer. Bytes and strings are their own. */
+  textOf?: (piece: any) => string | undefined;
+  /** What is kept for the scorer, in bytes. Default 65,536. */
+  answerBytesMax?: number;
+}
+
+/**
+ * For services for language models: a minute for the first piece, half a minute for each further one, the end marks of OpenAI's and
+ * Anthropic's streams, and their errors.
+ */
+export function modelStream(more: StreamOptions = {}): StreamOptions {
+  return {
+    firstPieceMs: 60_000,
+    stallMs: 30_000,
+    endMarks: ['[DONE]', 'message_stop', 'response.completed', 'response.incomplete'],
+    errorOf: modelError,
+    ...more,
+  };
+}
+
+const KEYS: ReadonlySet<string> = new Set<keyof StreamOptions>([
+  'firstPieceMs',
+  'stallMs',
+  'endMarks',
+  'errorOf',
+  'isLast',
+  'textOf',
+  'answerBytesMax',
+]);
+
+/** Throws where these are no options. @internal */
+export function checkStreamOptions(options: StreamOptions): void {
+  for (const key of Object.keys(options)) {
+    if (!KEYS.has(key)) throw new TypeError(`there is no option "${key}" of a stream: there are ${[...KEYS].join(', ')}`);
+  }
+  for (const key of ['firstPieceMs', 'stallMs', 'answerBytesMax'] as const) {
+    const value = options[key];
+    if (value !== undefined && !(value > 0 && value < 2 ** 31)) throw new RangeError(`${key} is ${String(value)}: a number above 0, below 2^31, is expected`);
+  }
+  for (const key of ['errorOf', 'isLast', 'textOf'] as const) {
+    if (options[key] !== undefined && typeof options[key] !== 'function') throw new TypeError(`${key} is ${String(options[key])}: a function is expected`);
+  }
+}
+
+/** What the call comes to. @internal */
+export interface StreamEnd {
+  /** It has come to its end, or its reader has had enough; with what came, as far as it is kept. */
+  ended(answer: Uint8Array, complete: boolean): void;
+  /** It has failed. */
+  failed(error: unknown): void;
+  /** A hook of the user's threw. */
+  fault(failure: unknown): void;
+}
+
+/** Watches one stream. */
+class Watch {
+  private over = false;
+  private pieces = 0;
+  private marked = false;
+  private readonly kept: Uint8Array[] = [];
+  private keptBytes = 0;
+  private cut = false;
+  private reader: EventReader | undefined;
+  private readonly decoder = new TextDecoder();
+  private failure: StreamError | undefined;
+
+  constructor(
+    private readonly options: StreamOptions,
+    private readonly end: StreamEnd,
+    /** What the call has taken so far, in milliseconds. */
+    private readonly tookMs: number,
+  ) {}
+
+  /** The pieces are a stream of events. */
+  readEvents(): void {
+    const { endMarks = [], errorOf } = this.options;
+    if (endMarks.length === 0 && errorOf === undefined) return;
+    this.reader = new EventReader((event) => {
+      this.marked ||= endMarks.includes(event.data) || (event.event !== '' && endMarks.includes(event.event));
+      const failure = this.asked(() => errorOf?.(event));
+      if (failure !== undefined) this.failure ??= new StreamError(failure.kind, `an error in the stream: ${failure.message}`);
+    });
+  }
+
+  private asked<R>(ask: () => R): R | undefined {
+    try {
+      return ask();
+    } catch (failure) {
+      this.end.fault(failure);
+      return undefined;
+    }
+  }
+
+  /** Waits for the next piece, no longer than it may take. */
+  async next<R>(pull: () => Promise<R>, stop: (reason: unknown) => unknown): Promise<R> {
+    const { firstPieceMs, stallMs } = this.options;
+    const first = this.pieces === 0;
+    const most = first ? firstPieceMs : stallMs;
+    if (most === undefined) return pull();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new StreamError('timeout', `no ${first ? 'first' : 'further'} piece of the answer within ${most} ms`)),
+        Math.max(0, first ? most - this.tookMs : most),
+      );
+    });
+    try {
+      return await Promise.race([pull(), late]);
+    } catch (error) {
+      if (error instanceof StreamError) void Promise.resolve(this.asked(() => stop(error))).catch(() => undefined);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** A piece has come. */
+  piece(piece: unknown): void {
+    this.pieces += 1;
+    const { isLast, textOf } = this.options;
+    if (isLast !== undefined && this.reader === undefined) this.marked ||= this.asked(() => isLast(piece)) === true;
+    const text = typeof piece === 'string' || piece instanceof Uint8Array ? piece : this.asked(() => textOf?.(piece));
+    if (text !== undefined) this.keep(typeof text === 'string' ? new TextEncoder().encode(text) : text);
+    if (this.reader !== undefined && piece instanceof Uint8Array) this.reader.read(this.decoder.decode(piece, { stream: true }));
+    // An error inside is the reader's to read; the breaker needn't wait for the end.
+    if (this.failure !== undefined) this.failed(this.failure);
+  }
+
+  private keep(bytes: Uint8Array): void {
+    const room = (this.options.answerBytesMax ?? ANSWER_BYTES_MAX) - this.keptBytes;
+    this.cut ||= bytes.length > room;
+    if (room <= 0) return;
+    const kept = bytes.slice(0, room);
+    this.kept.push(kept);
+    this.keptBytes += kept.length;
+  }
+
+  /** The stream has ended by itself. Throws where that was too early. */
+  ended(): void {
+    this.reader?.end();
+    const asks = this.reader === undefined ? this.options.isLast !== undefined : (this.options.endMarks ?? []).length > 0;
+    if (asks && !this.marked) this.failure ??= new StreamError('error', 'the stream ended without its end mark');
+    if (this.failure === undefined) return this.finish(true);
+    // What was told of inside has been read already.
+    const told = this.over;
+    this.failed(this.failure);
+    if (!told) throw this.failure;
+  }
+
+  /** Its reader has had enough, which is nobody's failure. */
+  left(): void {
+    this.finish(false);
+  }
+
+  failed(error: unknown): void {
+    if (this.over) return;
+    this.over = true;
+    this.end.failed(error);
+  }
+
+  private finish(complete: boolean): void {
+    if (this.over) return;
+    this.over = true;
+    const answer = new Uint8Array(this.keptBytes);
+    let at = 0;
+    for (const part of this.kept) {
+      answer.set(part, at);
+      at += part.length;
+    }
+    this.end.ended(answer, complete && !this.cut);
+  }
+}
+
+function watchedBody(source: ReadableStream, watch: Watch): ReadableStream {
+  const reader = source.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await watch.next(
+            () => reader.read(),
+            (reason) => reader.cancel(reason),
+          );
+          if (done) {
+            watch.ended();
+            controller.close();
+          } else {
+            watch.piece(value);
+            controller.enqueue(value);
+          }
+        } catch (error) {
+          watch.failed(error);
+          throw error;
+        }
+      },
+      cancel(reason) {
+        watch.left();
+        return reader.cancel(reason);
+      },
+    },
+    // Nothing is read ahead, so that the reader's own time doesn't count.
+    { highWaterMark: 0 },
+  );
+}
+
+function watchedIterator(source: AsyncIterator<unknown>, watch: Watch): AsyncIterableIterator<unknown> {
+  const passOn = async (step: () => Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> => {
+    try {
+      const result = await watch.next(step, (reason) => source.return?.(reason));
+      if (result.done === true) watch.ended();
+      else watch.piece(result.value);
+      return result;
+    } catch (error) {
+      watch.failed(error);
+      throw error;
+    }
+  };
+  return {
+    next: (...given) => passOn(() => source.next(...given)),
+    async return(value) {
+      watch.left();
+      return source.return === undefined ? { done: true, value } : source.return(value);
+    },
+    async throw(error) {
+      watch.left();
+      if (source.throw === undefined) throw error;
+      return source.throw(error);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+/** The same iterable, watched where it is iterated over first; all else of it is as it was. */
+function watchedIterable(source: AsyncIterable<unknown>, watch: Watch): unknown {
+  let watched: AsyncIterableIterator<unknown> | undefined;
+  const once = (): AsyncIterator<unknown> => {
+    if (watched !== undefined && !isIterator(source)) return source[Symbol.asyncIterator]();
+    return (watched ??= watchedIterator(source[Symbol.asyncIterator](), watch));
+  };
+  const steps = ['next', 'return', 'throw'] as const;
+  return new Proxy(source, {
+    get(target, key) {
+      if (key === Symbol.asyncIterator) return once;
+      const step = steps.find((name) => name === key);
+      if (step !== undefined && isIterator(source)) return (...given: [any]) => (once() as AsyncIterableIterator<unknown>)[step]?.(...given);
+      const found: unknown = Reflect.get(target, key, target);
+      return typeof found === 'function' ? found.bind(target) : found;
+    },
+  });
+}
+
+function isIterator(source: AsyncIterable<unknown>): boolean {
+  return typeof (source as { next?: unknown }).next === 'function';
+}
+
+function isBody(value: unknown): value is ReadableStream {
+  return typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function';
+}
+
+/**
+ * The same answer, watched; undefined where it doesn't come in pieces. `tookMs` is what the call has taken so far.
+ * @internal
+ */
+export function watched(value: unknown, options: StreamOptions, tookMs: number, end: StreamEnd): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const watch = new Watch(options, end, tookMs);
+  if (isBody(value)) return watchedBody(value, watch);
+  const { body, headers, status, statusText, url, redirected, type } = value as Response;
+  if (isBody(body) && typeof headers?.get === 'function') {
+    if (headers.get('content-type')?.startsWith('text/event-stream') === true) watch.readEvents();
+    const response = new Response(watchedBody(body, watch), { status, statusText, headers });
+    // What a response that was made by hand can't say.
+    for (const [key, said] of Object.entries({ url, redirected, type })) Object.defineProperty(response, key, { value: said, configurable: true });
+    return response;
+  }
+  if (typeof (value as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function') return watchedIterable(value as AsyncIterable<unknown>, watch);
+  return undefined;
+}
