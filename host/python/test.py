@@ -5,7 +5,8 @@ It builds the wheel, installs it into a fresh environment with the pinned tools 
 the source tree, and runs them against the installed package: pytest, then mypy over the package and a consumer, and the stub against the extension.
 
 ``--wheel FILE`` tests a wheel that is built already; ``--profile NAME`` builds with another cargo profile than ``release``. What follows ``--``
-goes to pytest. It needs cargo, the ``wasm32-wasip2`` target (see CONTRIBUTING.md) and Python 3.10 or newer.
+goes to pytest. It needs cargo, the ``wasm32-wasip2`` target and a C compiler (see CONTRIBUTING.md), Python 3.10 or newer, and the
+components in the folder that ``SOFTFUSE_COMPONENTS`` names, or in ``target/components``: ``cargo run --release -- components target/components``.
 """
 
 from __future__ import annotations
