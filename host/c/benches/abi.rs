@@ -106,10 +106,12 @@ fn refusals(breaker: &Breaker, now: &mut i64, calls: u64, _: f64) -> u64 {
     refused
 }
 
-/// Installs the library as anybody does, which builds it where need be, and links the C half with it.
+/// Installs the library as anybody does, which builds it where need be, and links the C half with it; or with one that is installed
+/// already, in the folder that SOFTFUSE_PREFIX names.
 fn c_half() -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    let installed = std::env::var_os("SOFTFUSE_PREFIX").map(PathBuf::from);
+    let prefix = installed.clone().unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench"));
     let run = |command: &mut Command, package: &str| match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{}: {status}", command.get_program().display())),
@@ -124,8 +126,10 @@ fn c_half() -> Result<PathBuf, String> {
     for (name, _) in variables.filter(|(name, _)| name != "CARGO_TARGET_DIR" && name != "CARGO_HOME") {
         install.env_remove(name);
     }
-    run(install.arg(root.join("install.sh")).arg(&prefix).stdout(Stdio::null()), "dash")?;
-    let to = prefix.join("lib/abi.so");
+    if installed.is_none() {
+        run(install.arg(root.join("install.sh")).arg(&prefix).stdout(Stdio::null()), "dash")?;
+    }
+    let to = std::env::temp_dir().join(format!("softfuse-bench-{}.so", std::process::id()));
     let mut cc = Command::new("cc");
     cc.args(["-std=c11", "-O2", "-shared", "-fPIC", "-I"]).arg(prefix.join("include")).arg(root.join("benches/abi.c"));
     cc.arg("-o").arg(&to).arg(format!("-L{}", prefix.join("lib").display()));
@@ -145,6 +149,7 @@ fn run() -> Result<bool, String> {
     let path = c_half()?;
     // SAFETY: it has no code that runs when it is loaded, but that of the Rust library in it, which is made for that.
     let library = unsafe { Library::new(&path) }.map_err(|error| error.to_string())?;
+    let _ = std::fs::remove_file(&path);
     let registry = Registry::new().map_err(|error| error.to_string())?;
     let (mut met, mut lines) = (true, Vec::new());
     for (at, row) in ROWS.iter().enumerate() {
