@@ -3,7 +3,8 @@
 #
 #     host/c/install.sh [--built DIR] [PREFIX]
 #
-# PREFIX is /usr/local unless it is said. With --built, the libraries are taken from DIR, and nothing is built.
+# PREFIX is /usr/local unless it is said; DESTDIR, if it is set, stands before it while files are laid down, for who makes packages.
+# With --built, the libraries are taken from DIR, and nothing is built.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 built=
@@ -11,28 +12,59 @@ if [ "${1:-}" = --built ]; then
     built=${2:?"--built needs the folder with the libraries"}
     shift 2
 fi
+case ${1:-} in
+-*)
+    echo "usage: host/c/install.sh [--built DIR] [PREFIX], and not $1" >&2
+    exit 2
+    ;;
+esac
 prefix=${1:-/usr/local}
+case $prefix in
+/*) ;;
+*) prefix=$(pwd)/$prefix ;;
+esac
+to=${DESTDIR:-}$prefix
 
 if [ -z "$built" ]; then
     # Without the library for Rust, which only the tests need, the two others are optimised as a whole.
     cargo rustc --locked --release --manifest-path "$root/host/c/Cargo.toml" --crate-type cdylib,staticlib
     built=${CARGO_TARGET_DIR:-$root/target}/release
 fi
-mkdir -p "$prefix/lib/pkgconfig" "$prefix/include"
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -1)
+mkdir -p "$to/lib/pkgconfig" "$to/include"
 found=
-for library in libsoftfuse_c.so libsoftfuse_c.dylib libsoftfuse_c.a; do
-    if [ -f "$built/$library" ]; then
-        # In the place of an old one, never into it: programs may be running with that.
-        cp "$built/$library" "$prefix/lib/$library.new"
-        mv -f "$prefix/lib/$library.new" "$prefix/lib/$library"
-        found="$found $library"
+
+# In the place of an old one, never into it: programs may be running with that.
+lay() {
+    if [ -f "$built/$1" ]; then
+        cp "$built/$1" "$to/lib/$2.new"
+        mv -f "$to/lib/$2.new" "$to/lib/$2"
+        found="$found $2"
     fi
-done
+}
+
+link() {
+    if [ -f "$to/lib/$1" ]; then
+        ln -sf "$1" "$to/lib/$2"
+        found="$found $2"
+    fi
+}
+
+# Programs are linked with the plain name, and run with the one with the ABI's number.
+lay libsoftfuse_c.so "libsoftfuse.so.$version"
+link "libsoftfuse.so.$version" libsoftfuse.so.0
+link libsoftfuse.so.0 libsoftfuse.so
+lay libsoftfuse_c.dylib "libsoftfuse.$version.dylib"
+link "libsoftfuse.$version.dylib" libsoftfuse.0.dylib
+link libsoftfuse.0.dylib libsoftfuse.dylib
+lay libsoftfuse_c.a libsoftfuse.a
 if [ -z "$found" ]; then
     echo "$built holds no libsoftfuse_c: build it with cargo rustc, or leave --built out" >&2
     exit 1
 fi
-cp "$root/host/c/include/softfuse.h" "$prefix/include/softfuse.h"
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -1)
-sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/host/c/softfuse.pc.in" >"$prefix/lib/pkgconfig/softfuse.pc"
-echo "installed in $prefix:$found, include/softfuse.h, lib/pkgconfig/softfuse.pc"
+if [ -f "$to/lib/libsoftfuse.$version.dylib" ] && command -v install_name_tool >/dev/null; then
+    install_name_tool -id "$prefix/lib/libsoftfuse.0.dylib" "$to/lib/libsoftfuse.$version.dylib"
+fi
+cp "$root/host/c/include/softfuse.h" "$to/include/softfuse.h"
+sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/host/c/softfuse.pc.in" >"$to/lib/pkgconfig/softfuse.pc"
+echo "installed in $to:$found, include/softfuse.h, lib/pkgconfig/softfuse.pc"

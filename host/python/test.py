@@ -2,10 +2,11 @@
 """All tests of the Python host, in one command: ``python3 host/python/test.py``.
 
 It builds the wheel, installs it into a fresh environment with the pinned tools of ``tests/requirements.txt``, copies the tests away from
-the source tree, and runs them against the installed package: pytest, then mypy over the package and a consumer.
+the source tree, and runs them against the installed package: pytest, then mypy over the package and a consumer, and the stub against the extension.
 
 ``--wheel FILE`` tests a wheel that is built already; ``--profile NAME`` builds with another cargo profile than ``release``. What follows ``--``
-goes to pytest. It needs cargo, the ``wasm32-wasip2`` target (see CONTRIBUTING.md) and Python 3.10 or newer.
+goes to pytest. It needs cargo, the ``wasm32-wasip2`` target and a C compiler (see CONTRIBUTING.md), Python 3.10 or newer, and the
+components in the folder that ``SOFTFUSE_COMPONENTS`` names, or in ``target/components``: ``cargo run --release -- components target/components``.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def main() -> None:
         if not given.pytest:
             run(python, "-m", "mypy", "--strict", "--package", "softfuse", cwd=tests, env=settings)
             run(python, "-m", "mypy", "--strict", "consumer.py", cwd=tests, env=settings)
+            # What the stub says of the extension, against the extension.
+            run(python, "-m", "mypy.stubtest", "softfuse", cwd=tests, env=settings)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 //! What a guarded call costs through the C ABI, beside the Rust host's own in the same run:
 //! `cargo bench -p softfuse-c --bench abi`, with `-- --json` for machines and `-- --quick` for a look.
 //!
-//! The C half is compiled by the system's compiler and linked with the shared library, as a C program is; it is loaded beside the
-//! Rust half. Samples of the two take turns, so that noise hits both alike, and medians are compared.
+//! The C half is compiled by the system's compiler and linked with the shared library that `install.sh` builds and installs, as a C
+//! program is; it is loaded beside the Rust half. Samples of the two take turns, so that noise hits both alike, and medians are compared.
 
 use std::ffi::{CString, c_char, c_void};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use libloading::Library;
@@ -106,27 +106,36 @@ fn refusals(breaker: &Breaker, now: &mut i64, calls: u64, _: f64) -> u64 {
     refused
 }
 
-/// Compiles the C half, and links it with the shared library that lies beside this program.
+/// Installs the library as anybody does, which builds it where need be, and links the C half with it; or with one that is installed
+/// already, in the folder that SOFTFUSE_PREFIX names.
 fn c_half() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let libraries = own.parent().ok_or("no folder")?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let to = std::env::temp_dir().join(format!("softfuse-bench-{}.so", std::process::id()));
-    let compiled = Command::new("cc")
-        .args(["-std=c11", "-O2", "-shared", "-fPIC", "-I"])
-        .arg(root.join("include"))
-        .arg(root.join("benches/abi.c"))
-        .arg("-o")
-        .arg(&to)
-        .arg(format!("-L{}", libraries.display()))
-        .arg(format!("-Wl,-rpath,{}", libraries.display()))
-        .arg("-lsoftfuse_c")
-        .status();
-    match compiled {
-        Ok(status) if status.success() => Ok(to),
-        Ok(status) => Err(format!("cc: {status}")),
-        Err(error) => Err(format!("cc: {error}. On Debian: apt-get install gcc")),
+    let installed = std::env::var_os("SOFTFUSE_PREFIX").map(PathBuf::from);
+    let prefix = installed.clone().unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench"));
+    let run = |command: &mut Command, package: &str| match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}: {status}", command.get_program().display())),
+        Err(error) => {
+            Err(format!("{}: {error}. On Debian: apt-get install {package}", command.get_program().display()))
+        }
+    };
+    // What cargo sets for a bench isn't meant for the build of the library.
+    let variables =
+        std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("CARGO_")));
+    let mut install = Command::new("sh");
+    for (name, _) in variables.filter(|(name, _)| name != "CARGO_TARGET_DIR" && name != "CARGO_HOME") {
+        install.env_remove(name);
     }
+    if installed.is_none() {
+        run(install.arg(root.join("install.sh")).arg(&prefix).stdout(Stdio::null()), "dash")?;
+    }
+    let to = std::env::temp_dir().join(format!("softfuse-bench-{}.so", std::process::id()));
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-O2", "-shared", "-fPIC", "-I"]).arg(prefix.join("include")).arg(root.join("benches/abi.c"));
+    cc.arg("-o").arg(&to).arg(format!("-L{}", prefix.join("lib").display()));
+    cc.arg(format!("-Wl,-rpath,{}", prefix.join("lib").display())).arg("-lsoftfuse");
+    run(&mut cc, "gcc")?;
+    Ok(to)
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {

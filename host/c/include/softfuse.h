@@ -811,6 +811,16 @@ typedef struct {
     uint32_t event_capacity;
     // For later versions: 0.
     uint32_t reserved;
+    // How long the breaker component may take for one call, in nanoseconds, which takes it microseconds; 0 for 2 s. Between 10 ms
+    // and 5 s.
+    uint64_t component_deadline_ns;
+    // Bytes of memory that one instance of the component may have; 0 for 256 MiB. A breaker takes some KiB: `sf_policy_info`.
+    size_t component_memory_bytes_max;
+    // After how many records of a breaker a snapshot of it is taken, from which it comes back where the component fails; 0 for 256.
+    uint64_t snapshot_every;
+    // The shortest time between two such snapshots of a breaker, in nanoseconds, by the registry's clock; 0 for 1 s. A change of
+    // state is saved at once.
+    uint64_t snapshot_interval_ns;
 } sf_registry_settings;
 
 // A registry's health at this moment.
@@ -1146,6 +1156,15 @@ sf_code sf_keyed_get(const sf_keyed *keyed,
                      const char *key,
                      sf_breaker **breaker,
                      sf_error **error);
+
+// The keys at work and their breakers, the last called first, the overflow breaker not among them: fills `keys` and `breakers`, either
+// of which may be NULL, with up to `capacity` of each. A key is the caller's, to be freed with `sf_string_free`, and a handle, to
+// be freed with `sf_breaker_free`. `count` is how many there are, which may be more; with a `capacity` of 0 that is all one learns.
+sf_code sf_keyed_list(const sf_keyed *keyed,
+                      char **keys,
+                      sf_breaker **breakers,
+                      size_t capacity,
+                      size_t *count);
 
 // How many breakers a family has, into `counts`, whose `size` the caller has set.
 sf_code sf_keyed_count(const sf_keyed *keyed, sf_keyed_counts *counts);

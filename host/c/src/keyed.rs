@@ -158,6 +158,34 @@ pub unsafe extern "C" fn sf_keyed_get(
     })
 }
 
+/// The keys at work and their breakers, the last called first, the overflow breaker not among them: fills `keys` and `breakers`, either
+/// of which may be NULL, with up to `capacity` of each. A key is the caller's, to be freed with `sf_string_free`, and a handle, to
+/// be freed with `sf_breaker_free`. `count` is how many there are, which may be more; with a `capacity` of 0 that is all one learns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sf_keyed_list(
+    keyed: Option<&sf_keyed>,
+    keys: *mut *mut c_char,
+    breakers: *mut *mut sf_breaker,
+    capacity: usize,
+    count: Option<&mut MaybeUninit<usize>>,
+) -> sf_code {
+    run(None, || {
+        let list = handle(keyed, "keyed")?.inner.list();
+        count.ok_or_else(|| Fault::null("count"))?.write(list.len());
+        for (at, (key, breaker)) in list.into_iter().take(capacity).enumerate() {
+            if !keys.is_null() {
+                // SAFETY: by the header's rule of arrays, `at` is less than `capacity`.
+                unsafe { keys.add(at).write(owned(&key).into_raw()) };
+            }
+            if !breakers.is_null() {
+                // SAFETY: the same.
+                unsafe { breakers.add(at).write(sf_breaker::give(breaker)) };
+            }
+        }
+        Ok(())
+    })
+}
+
 /// How many breakers a family has.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -5,6 +5,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+/// Components made of a few lines of text, as the Rust host's tests use them.
+#[path = "../../runtime/tests/common/mod.rs"]
+mod hostile;
+
+/// Takes memory till there is no more.
+const BOMB: &str = "(block $full (loop $more
+    (br_if $full (i32.eq (memory.grow (i32.const 16)) (i32.const -1))) (br $more))) unreachable";
 
 /// What every compiler is asked for.
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
@@ -15,13 +24,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project")
 }
 
-/// Where cargo has put the libraries: beside this test.
-fn libraries() -> PathBuf {
-    let folder = std::env::current_exe().expect("a path").parent().expect("a folder").to_owned();
-    for name in ["libsoftfuse_c.so", "libsoftfuse_c.a"] {
-        assert!(folder.join(name).is_file(), "{} isn't there", folder.join(name).display());
-    }
-    folder
+/// Where the package is installed, by its own script: what every program here is compiled and linked with.
+fn installed() -> &'static Path {
+    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Where cargo has put the libraries: beside this test.
+        let built = std::env::current_exe().expect("a path").parent().expect("a folder").to_owned();
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed");
+        let _ = fs::remove_dir_all(&prefix);
+        let arguments: [&OsStr; 4] =
+            ["host/c/install.sh".as_ref(), "--built".as_ref(), built.as_ref(), prefix.as_ref()];
+        let told = succeeded("install.sh", &system("sh", "dash", &arguments));
+        assert!(told.contains("libsoftfuse.so") && told.contains("libsoftfuse.a"), "{told}");
+        prefix
+    });
+    &INSTALLED
 }
 
 fn made(name: &str) -> PathBuf {
@@ -44,7 +60,7 @@ fn succeeded(what: &str, output: &Output) -> String {
 
 /// Compiles a source, and links it.
 fn compile(compiler: &str, package: &str, standard: &str, source: &Path, name: &str, link: &[&OsStr]) -> PathBuf {
-    let (program, include) = (made(name), root().join("host/c/include"));
+    let (program, include) = (made(name), installed().join("include"));
     let mut arguments: Vec<&OsStr> = STRICT.iter().map(OsStr::new).collect();
     let own: [&OsStr; 6] =
         ["-g".as_ref(), standard.as_ref(), "-pthread".as_ref(), "-I".as_ref(), include.as_ref(), source.as_ref()];
@@ -57,9 +73,9 @@ fn compile(compiler: &str, package: &str, standard: &str, source: &Path, name: &
 
 /// Links with the shared library, found where it lies.
 fn shared(compiler: &str, package: &str, standard: &str, source: &Path, name: &str) -> PathBuf {
-    let libraries = libraries();
+    let libraries = installed().join("lib");
     let (search, run) = (format!("-L{}", libraries.display()), format!("-Wl,-rpath,{}", libraries.display()));
-    compile(compiler, package, standard, source, name, &[search.as_ref(), run.as_ref(), "-lsoftfuse_c".as_ref()])
+    compile(compiler, package, standard, source, name, &[search.as_ref(), run.as_ref(), "-lsoftfuse".as_ref()])
 }
 
 fn all() -> PathBuf {
@@ -98,7 +114,7 @@ fn the_quickstart_says_what_it_says_in_every_language() {
 
 #[test]
 fn the_quickstart_linked_statically() {
-    let library = libraries().join("libsoftfuse_c.a");
+    let library = installed().join("lib/libsoftfuse.a");
     let mut link: Vec<&OsStr> = vec![library.as_ref()];
     link.extend(SYSTEM_LIBRARIES.iter().map(OsStr::new));
     let program = compile("cc", "gcc", "-std=c11", &quickstart(), "quickstart-static", &link);
@@ -122,36 +138,109 @@ fn the_header_is_cplusplus_too() {
     }
 }
 
-/// The package, installed by its own script into an empty folder, and found there by pkg-config.
+/// The package as pkg-config finds it, by a program in C and one in C++; and no name of the source tree in it.
 #[test]
-fn the_quickstart_against_the_installed_package() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let prefix = folder.path().join("prefix");
-    let built = libraries();
-    let arguments: [&OsStr; 4] = ["host/c/install.sh".as_ref(), "--built".as_ref(), built.as_ref(), prefix.as_ref()];
-    succeeded("install.sh", &system("sh", "dash", &arguments));
-    let asked = Command::new("pkg-config")
-        .args(["--cflags", "--libs", "softfuse"])
-        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
-        .output()
-        .unwrap_or_else(|error| panic!("`pkg-config`: {error}. On Debian: apt-get install pkg-config"));
-    let flags = succeeded("pkg-config", &asked);
-    let program = folder.path().join("quickstart");
-    let compiled = Command::new("cc")
-        .args(STRICT)
-        .args(["-std=c11".as_ref(), quickstart().as_os_str(), "-o".as_ref(), program.as_ref()])
-        .args(flags.split_whitespace())
-        .output()
-        .unwrap_or_else(|error| panic!("`cc`: {error}. On Debian: apt-get install gcc"));
-    succeeded("cc", &compiled);
+fn programs_against_the_installed_package() {
+    let prefix = installed();
+    let ask = |arguments: &[&str]| {
+        let asked = Command::new("pkg-config")
+            .args(arguments)
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+            .output()
+            .unwrap_or_else(|error| panic!("`pkg-config`: {error}. On Debian: apt-get install pkg-config"));
+        succeeded("pkg-config", &asked)
+    };
+    assert_eq!(ask(&["--modversion", "softfuse"]).trim(), env!("CARGO_PKG_VERSION"));
+    let flags = ask(&["--cflags", "--libs", "softfuse"]);
     let expected = fs::read_to_string(root().join("examples/quickstart/expected.txt")).expect("expected.txt");
-    let output = Command::new(&program)
-        .current_dir(root())
-        .env("SOFTFUSE_CACHE_DIR", cache())
-        .env("LD_LIBRARY_PATH", prefix.join("lib"))
-        .output()
-        .expect("it was just made");
-    assert_eq!(succeeded("the quickstart", &output), expected);
+    let folder = tempfile::tempdir().expect("a folder");
+    let in_c = fs::read_to_string(quickstart()).expect("the example");
+    // C++ has no designated initializers before C++20, and SF_INIT needs none there.
+    for (compiler, package, standard, name) in
+        [("cc", "gcc", "-std=c11", "quickstart.c"), ("c++", "g++", "-std=c++11", "quickstart.cpp")]
+    {
+        let (source, program) = (folder.path().join(name), folder.path().join(format!("{name}.out")));
+        fs::write(&source, &in_c).expect("a source");
+        let compiled = Command::new(compiler)
+            .args(STRICT)
+            .args([standard.as_ref(), source.as_os_str(), "-o".as_ref(), program.as_ref()])
+            .args(flags.split_whitespace())
+            .output()
+            .unwrap_or_else(|error| panic!("`{compiler}`: {error}. On Debian: apt-get install {package}"));
+        succeeded(compiler, &compiled);
+        let output = Command::new(&program)
+            .current_dir(root())
+            .env("SOFTFUSE_CACHE_DIR", cache())
+            .env("LD_LIBRARY_PATH", prefix.join("lib"))
+            .output()
+            .expect("it was just made");
+        assert_eq!(succeeded(name, &output), expected);
+    }
+}
+
+/// Programs ask for the library by the name of its ABI; the plain one is for linking, and both lead to the file of this version.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_shared_library_goes_by_its_abi() {
+    let folder = installed().join("lib");
+    let read = system("readelf", "binutils", &["-d".as_ref(), folder.join("libsoftfuse.so").as_os_str()]);
+    let dynamic = succeeded("readelf", &read);
+    assert!(dynamic.contains("Library soname: [libsoftfuse.so.0]"), "{dynamic}");
+    let version = concat!("libsoftfuse.so.", env!("CARGO_PKG_VERSION"));
+    for (link, to) in [("libsoftfuse.so", "libsoftfuse.so.0"), ("libsoftfuse.so.0", version)] {
+        assert_eq!(fs::read_link(folder.join(link)).expect("a link"), Path::new(to), "{link}");
+    }
+    let program = shared("cc", "gcc", "-std=c11", &quickstart(), "quickstart-needs");
+    let needed = succeeded("readelf", &system("readelf", "binutils", &["-d".as_ref(), program.as_os_str()]));
+    assert!(needed.contains("Shared library: [libsoftfuse.so.0]"), "{needed}");
+}
+
+/// What packages are made by: files below DESTDIR that speak of PREFIX. And what can't be installed says so.
+#[test]
+fn the_script_that_installs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let built = folder.path().join("built");
+    fs::create_dir(&built).expect("a folder");
+    let run = |arguments: &[&OsStr]| {
+        let mut command = Command::new("sh");
+        command.arg(root().join("host/c/install.sh")).args(arguments).env("DESTDIR", folder.path().join("stage"));
+        command.output().expect("sh")
+    };
+    let nothing = run(&["--built".as_ref(), built.as_ref(), "/opt/softfuse".as_ref()]);
+    assert!(
+        !nothing.status.success() && String::from_utf8_lossy(&nothing.stderr).contains("no libsoftfuse_c"),
+        "{nothing:?}"
+    );
+    let usage = run(&["--prefix=/opt".as_ref()]);
+    assert!(usage.status.code() == Some(2) && String::from_utf8_lossy(&usage.stderr).contains("usage"), "{usage:?}");
+    fs::write(built.join("libsoftfuse_c.a"), "an archive").expect("a file");
+    succeeded("install.sh", &run(&["--built".as_ref(), built.as_ref(), "/opt/softfuse".as_ref()]));
+    let to = folder.path().join("stage/opt/softfuse");
+    assert_eq!(fs::read_to_string(to.join("lib/libsoftfuse.a")).expect("the archive"), "an archive");
+    let package = fs::read_to_string(to.join("lib/pkgconfig/softfuse.pc")).expect("softfuse.pc");
+    assert!(package.contains("prefix=/opt/softfuse\n") && !package.contains("stage"), "{package}");
+    assert!(to.join("include/softfuse.h").is_file() && !to.join("lib/libsoftfuse.so").exists());
+}
+
+/// Components that trap, loop and eat memory, through the ABI: calls go on, and codes say what has happened.
+#[test]
+fn hostile_components_harm_no_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).expect("a component");
+        path
+    };
+    let components = [
+        write("breaker.wasm", hostile::hostile_breaker()),
+        write("loop.wasm", hostile::scorer("(loop $ever (br $ever)) unreachable")),
+        write("bomb.wasm", hostile::scorer(BOMB)),
+        write("trap.wasm", hostile::scorer("unreachable")),
+    ];
+    let source = root().join("host/c/tests/programs/hostile.c");
+    let program = shared("cc", "gcc", "-std=c11", &source, "hostile");
+    let output = Command::new(&program).arg(cache()).args(components).output().expect("it was just made");
+    assert_eq!(succeeded("hostile.c", &output), DONE);
 }
 
 /// README.md's program is the example, and its other pieces compile.

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use softfuse::{BulkheadError, BulkheadSettings};
 
 use crate::python::{attached, detached, error, problem};
+use crate::raw::call;
 use crate::values::span_of;
 
 /// How often a thread that waits looks whether it was interrupted (Ctrl-C).
@@ -50,7 +51,7 @@ struct WakeLoop(Py<PyAny>);
 impl Wake for WakeLoop {
     fn wake(self: Arc<Self>) {
         attached(|py| {
-            if let Err(raised) = self.0.bind(py).call0() {
+            if let Err(raised) = call(self.0.bind(py), (), None) {
                 problem(py, "waking a task that waits for a bulkhead's place", raised);
             }
         });

@@ -6,20 +6,21 @@ use softfuse::{CallRecord, Condition, Conditions};
 
 use crate::ends::settling_error;
 use crate::python::{attached, bridge, problem};
+use crate::raw::call;
 use crate::values::nanos_of;
 
 /// A condition: called with each record, and reset.
 struct Written(Py<PyAny>);
 
 impl Condition for Written {
-    fn record(&mut self, call: &CallRecord) -> Option<String> {
+    fn record(&mut self, record: &CallRecord) -> Option<String> {
         // While Python ends nobody is there to be asked.
-        attached(|py| self.ask(py, call)).flatten()
+        attached(|py| self.ask(py, record)).flatten()
     }
 
     fn reset(&mut self) {
         attached(|py| {
-            if let Err(raised) = self.0.bind(py).call_method0("reset") {
+            if let Err(raised) = self.0.bind(py).getattr("reset").and_then(|reset| call(&reset, (), None)) {
                 problem(py, "a condition's reset", raised);
             }
         });
@@ -27,19 +28,19 @@ impl Condition for Written {
 }
 
 impl Written {
-    fn ask(&self, py: Python<'_>, call: &CallRecord) -> Option<String> {
+    fn ask(&self, py: Python<'_>, record: &CallRecord) -> Option<String> {
         let asked = || -> PyResult<Option<String>> {
             let bridge = bridge(py)?;
             let shown = (
-                nanos_of(call.latency),
-                if call.kind.is_failure() { settling_error(py) } else { None },
-                call.score.map(softfuse::Score::get),
-                call.kind.as_str(),
-                call.at.as_nanos(),
+                nanos_of(record.latency),
+                if record.kind.is_failure() { settling_error(py) } else { None },
+                record.score.map(softfuse::Score::get),
+                record.kind.as_str(),
+                record.at.as_nanos(),
             );
-            let record = bridge.call_record.bind(py).call1(shown)?;
-            let verdict = self.0.bind(py).call1((record,))?;
-            bridge.verdict.bind(py).call1((&self.0, verdict))?.extract()
+            let shown = call(bridge.call_record.bind(py), shown, None)?;
+            let verdict = call(self.0.bind(py), (shown,), None)?;
+            call(bridge.verdict.bind(py), (&self.0, verdict), None)?.extract()
         };
         asked().unwrap_or_else(|raised| {
             // It counts as not holding.

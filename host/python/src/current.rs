@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use softfuse::{Permit as HostPermit, Score};
+use softfuse::Score;
 
-use crate::permit::{Permit, Reporter};
+use crate::permit::Permit;
 use crate::python::{bridge, error};
+use crate::reporter::Reporter;
 
 static THREADS: AtomicU64 = AtomicU64::new(1);
 
@@ -48,48 +49,8 @@ thread_local! {
     static REPORTERS: RefCell<Vec<Py<Reporter>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The calls of ordinary functions that are under way on a thread, the innermost last.
-struct Calls(Vec<(HostPermit<'static>, Outer)>);
-
-impl Drop for Calls {
-    fn drop(&mut self) {
-        // A thread that ends within calls is ended by the interpreter's end: nobody counts them any more, and what their permits would
-        // want may be gone.
-        std::mem::forget(std::mem::take(&mut self.0));
-    }
-}
-
-thread_local! {
-    static CALLS: RefCell<Calls> = const { RefCell::new(Calls(Vec::new())) };
-}
-
-/// Begins a call of an ordinary function: its place among those of its thread.
-#[inline(always)]
-pub(crate) fn begin(permit: HostPermit<'static>) -> usize {
-    let outer = enter();
-    CALLS.with_borrow_mut(|calls| {
-        calls.0.push((permit, outer));
-        calls.0.len()
-    })
-}
-
-/// Ends the call in this place. Those above it were left without a word, by an interrupt between two steps of the interpreter's:
-/// they count as cancelled.
-#[inline(always)]
-pub(crate) fn end(place: usize) -> Option<(HostPermit<'static>, Said)> {
-    let mut dropped = Vec::new();
-    let ended = CALLS.with_borrow_mut(|calls| {
-        while calls.0.len() > place {
-            dropped.extend(calls.0.pop().map(|(permit, outer)| (permit, leave(outer))));
-        }
-        if calls.0.len() == place { calls.0.pop() } else { None }
-    });
-    drop(dropped);
-    ended.map(|(permit, outer)| (permit, leave(outer)))
-}
-
 /// The outer call, for as long as an inner one lasts.
-struct Outer {
+pub(crate) struct Outer {
     serial: u64,
     score: f64,
     has_reporter: bool,
@@ -105,7 +66,7 @@ pub(crate) struct Said {
 
 /// Begins a call of an ordinary function.
 #[inline(always)]
-fn enter() -> Outer {
+pub(crate) fn enter() -> Outer {
     TOP.with(|top| {
         let serial = top.issued.get() + 1;
         top.issued.set(serial);
@@ -119,7 +80,7 @@ fn enter() -> Outer {
 
 /// Ends it.
 #[inline(always)]
-fn leave(outer: Outer) -> Said {
+pub(crate) fn leave(outer: Outer) -> Said {
     TOP.with(|top| {
         top.serial.set(outer.serial);
         let score = top.score.replace(outer.score);

@@ -7,26 +7,14 @@ use pyo3::prelude::*;
 use softfuse::{Outcome, Permit as HostPermit, Rejected, Settled, Signal, Time};
 
 use crate::current;
-use crate::permit::Reporter;
 use crate::python::{bridge, unlocked};
+use crate::raw::call;
+use crate::reporter::Reporter;
 use crate::values::{kind_of, span_of};
 
 thread_local! {
     /// The exception of the call that is being settled on this thread, for conditions written in Python.
     static ERROR: RefCell<Option<Py<PyBaseException>>> = const { RefCell::new(None) };
-    /// Why the last call of this thread was refused.
-    static REFUSED: RefCell<Option<Rejected>> = const { RefCell::new(None) };
-}
-
-/// The exception that refuses the call which this thread has just begun in vain.
-#[pyfunction]
-pub(crate) fn take_refusal(py: Python<'_>) -> Option<Py<PyAny>> {
-    REFUSED.take().map(|rejected| refusal(py, &rejected).into_value(py).into_any())
-}
-
-/// Notes why the call which this thread has just begun is refused.
-pub(crate) fn refuse(rejected: Rejected) {
-    REFUSED.set(Some(rejected));
 }
 
 /// Ends a call that succeeded, and whose reporter was asked for.
@@ -66,7 +54,8 @@ pub(crate) fn refusal(py: Python<'_>, rejected: &Rejected) -> PyErr {
     let failure = rejected.component_failure.as_ref().map(ToString::to_string);
     let (name, state, reason) = (&*rejected.breaker, rejected.state.as_str(), rejected.reason.as_deref());
     let made = bridge(py).and_then(|bridge| {
-        bridge.refused.bind(py).call1((name, state, rejected.trip_count, reason, retry_after, failure))
+        let shown = (name, state, rejected.trip_count, reason, retry_after, failure);
+        call(bridge.refused.bind(py), shown, None)
     });
     made.map_or_else(|error| error, PyErr::from_value)
 }

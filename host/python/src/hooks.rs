@@ -1,14 +1,17 @@
 //! What a guarded call needs besides its breaker: what its end counts as, who scores it, and what is given instead.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Score, Settled, Signal, Time};
+use softfuse::{
+    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
+};
 
 use crate::current::{self, Said};
-use crate::ends::{end_reported, outcome_of, refusal, refuse, settle};
+use crate::ends::{outcome_of, refusal, settle};
 use crate::permit::Permit;
-use crate::python::{Within, bridge, error, problem, unlocked};
+use crate::python::{bridge, error, problem, unlocked};
+use crate::raw::call;
 use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
 
@@ -17,6 +20,17 @@ pub(crate) enum Source {
     One(Breaker),
     /// The breaker of a key, which a function makes of the call's arguments.
     Keyed(Keyed, Py<PyAny>),
+}
+
+/// A call's refusal. Its exception is made for those who look at it: that takes longer than all the rest of a refused call.
+#[pyclass(frozen, module = "softfuse._softfuse")]
+pub(crate) struct Refused(Box<Rejected>);
+
+#[pymethods]
+impl Refused {
+    fn error(&self, py: Python<'_>) -> Py<PyAny> {
+        refusal(py, &self.0).into_value(py).into_any()
+    }
 }
 
 /// A breaker's guard for calls of one kind, for wrappers that are written in Python.
@@ -37,6 +51,9 @@ pub(crate) struct Caller {
 /// What has come of a call.
 pub(crate) struct Ended<'b> {
     pub(crate) settled: Settled<'b>,
+    /// What it counts as.
+    pub(crate) kind: OutcomeKind,
+    pub(crate) score: Option<Score>,
     /// The answer is there, and its score is under [`Caller::replace_below`].
     pub(crate) is_bad: bool,
 }
@@ -54,7 +71,7 @@ impl ScoredBy {
     /// What the scorer is shown of an answer; nothing where that can't be said.
     fn exchange(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Option<Exchange> {
         let made = || -> PyResult<Option<Exchange>> {
-            let shown = bridge(py)?.exchange.bind(py).call1((self.exchange.as_ref(), value))?;
+            let shown = call(bridge(py)?.exchange.bind(py), (self.exchange.as_ref(), value), None)?;
             if shown.is_none() { Ok(None) } else { exchange_of(&shown).map(Some) }
         };
         made().unwrap_or_else(|raised| {
@@ -70,34 +87,22 @@ pub(crate) fn is_locked(breaker: &Breaker) -> bool {
 }
 
 impl Caller {
-    #[inline(always)]
-    fn enter_through(&self, py: Python<'_>, breaker: &Breaker) -> Option<usize> {
-        let now = breaker.now();
-        let admitted = if self.is_locked {
-            unlocked(py, true, || breaker.permit_at(now).map(HostPermit::into_owned))
-        } else {
-            breaker.permit_at(now).map(HostPermit::into_owned)
-        };
-        match admitted {
-            Ok(permit) => Some(current::begin(permit)),
-            Err(rejected) => {
-                refuse(rejected);
-                None
-            }
-        }
-    }
-
-    /// The breaker of this call; `None` where [`Source::One`] has it.
-    pub(crate) fn keyed(
+    /// The breaker of the key that is made of a call's arguments.
+    pub(crate) fn of_key<'py>(
         &self,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Option<Breaker>> {
-        let Source::Keyed(family, key) = &self.source else { return Ok(None) };
+        family: &Keyed,
+        key: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Breaker> {
         let py = args.py();
-        let key: String = key.bind(py).call(args, kwargs)?.str()?.extract()?;
+        let made = call(key, args, kwargs)?;
+        let key: String = match made.cast_into::<PyString>() {
+            Ok(text) => text.extract()?,
+            Err(other) => call(py.get_type::<PyString>().as_any(), (other.into_inner(),), None)?.extract()?,
+        };
         let found = unlocked(py, self.is_locked, || family.get(&key));
-        found.map(Some).map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
+        found.map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
     }
 
     /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
@@ -110,10 +115,7 @@ impl Caller {
         ended: Time,
         scored: Option<Option<Score>>,
     ) -> PyResult<Ended<'b>> {
-        // Hooks are the user's code, called from here.
-        let _within = Within::begin();
-        bridge(py)?;
-        let mut outcome = self.outcome(py, result)?;
+        let mut outcome = self.outcome(py, result);
         let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {
             // What was reported wins over a score that is made of the answer.
@@ -138,13 +140,14 @@ impl Caller {
             let _ = permit.reporter();
         }
         let raised = if self.is_locked { result.err().map(|error| error.value(py).clone().unbind()) } else { None };
+        let kind = outcome.kind;
         let settled = settle(py, self.is_locked, raised, permit, outcome, ended);
         if let (Some(exchange), Some(scored_by)) = (beside, &self.scored_by) {
             let (scoring, late) = (scored_by.scorer.get().scoring(py)?, settled.late.clone());
             unlocked(py, self.is_locked, || scoring.submit(late, exchange));
         }
         let is_bad = result.is_ok() && score.zip(self.replace_below).is_some_and(|(score, limit)| score < limit);
-        Ok(Ended { settled, is_bad })
+        Ok(Ended { settled, kind, score, is_bad })
     }
 
     /// Has a scorer look at an answer: now, whose score then goes into the outcome, or beside the call, by what is handed back.
@@ -169,30 +172,39 @@ impl Caller {
     }
 
     /// What a call's end counts as.
-    fn outcome(&self, py: Python<'_>, result: Result<&Bound<'_, PyAny>, &PyErr>) -> PyResult<Outcome> {
-        let bridge = bridge(py)?;
+    fn outcome(&self, py: Python<'_>, result: Result<&Bound<'_, PyAny>, &PyErr>) -> Outcome {
         if let Some(classify) = &self.classify {
-            let shown = match result {
-                Ok(value) => (classify, Some(value), None),
-                Err(error) => (classify, None, Some(error.value(py))),
+            let classified = || -> PyResult<Option<Outcome>> {
+                let shown = match result {
+                    Ok(value) => (classify, Some(value), None),
+                    Err(error) => (classify, None, Some(error.value(py))),
+                };
+                let classified = call(bridge(py)?.classified.bind(py), shown, None)?;
+                if classified.is_none() { Ok(None) } else { outcome_of(&classified).map(Some) }
             };
-            let classified = bridge.classified.bind(py).call1(shown)?;
-            if !classified.is_none() {
-                return outcome_of(&classified);
+            match classified() {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => {}
+                // What is said of an answer costs nobody the answer.
+                Err(raised) => problem(py, "classify", raised),
             }
         }
-        let Err(raised) = result else { return Ok(Outcome::success()) };
-        let classified = bridge.classify_error.bind(py).call1((raised.value(py),))?;
-        let (kind, retry_after): (String, Option<u64>) = classified.extract()?;
-        let mut outcome = Outcome::new(kind_of(&kind)?);
-        outcome.retry_after = retry_after.map(span_of);
-        Ok(outcome)
+        let Err(raised) = result else { return Outcome::success() };
+        let classified = || -> PyResult<Outcome> {
+            let classified = call(bridge(py)?.classify_error.bind(py), (raised.value(py),), None)?;
+            let (kind, retry_after): (String, Option<u64>) = classified.extract()?;
+            let mut outcome = Outcome::new(kind_of(&kind)?);
+            outcome.retry_after = retry_after.map(span_of);
+            Ok(outcome)
+        };
+        // Where there is no stack left to ask by, it is an error like any other.
+        classified().unwrap_or_else(|_| Outcome::new(OutcomeKind::Error))
     }
 
     /// What the score function says of an answer. Scoring is done as well as it can be: what it raises costs nobody the answer.
     fn score(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Option<Score> {
         let score_fn = self.score_fn.as_ref()?;
-        let scored = score_fn.bind(py).call1((value,)).and_then(|score| {
+        let scored = call(score_fn.bind(py), (value,), None).and_then(|score| {
             if score.is_none() {
                 return Ok(None);
             }
@@ -240,7 +252,7 @@ impl Caller {
         Ok(Self { source, score_fn, classify, scored_by, replace_below, is_plain, is_locked })
     }
 
-    /// Asks for the right to one call with these arguments: a permit, or the exception that refuses it, which isn't raised.
+    /// Asks for the right to one call with these arguments: a permit, or what makes the exception that refuses it.
     #[pyo3(signature = (args, kwargs))]
     fn admit<'py>(
         slf: &Bound<'py, Self>,
@@ -248,14 +260,17 @@ impl Caller {
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
-        let keyed = this.keyed(args, Some(kwargs))?;
-        let breaker = match (&keyed, &this.source) {
-            (Some(breaker), _) | (None, Source::One(breaker)) => breaker,
-            (None, Source::Keyed(family, _)) => family.overflow(),
+        let of_key;
+        let breaker = match &this.source {
+            Source::One(breaker) => breaker,
+            Source::Keyed(family, key) => {
+                of_key = this.of_key(family, key.bind(py), args, Some(kwargs))?;
+                &of_key
+            }
         };
         match Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None) {
             Ok(permit) => Ok(Bound::new(py, permit)?.into_any()),
-            Err(rejected) => Ok(refusal(py, &rejected).into_value(py).into_bound(py).into_any()),
+            Err(rejected) => Ok(Bound::new(py, Refused(rejected))?.into_any()),
         }
     }
 
@@ -270,56 +285,6 @@ impl Caller {
         let (py, scored_by) = (answer.py(), self.scored_by.as_ref()?);
         let exchange = scored_by.exchange(py, answer)?;
         scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
-    }
-
-    /// Begins a call of an ordinary function: its place among those of this thread. `None` where it is refused, and [`refusal`] says
-    /// why.
-    fn enter(&self, py: Python<'_>) -> Option<usize> {
-        let Source::One(breaker) = &self.source else { return None };
-        self.enter_through(py, breaker)
-    }
-
-    /// [`enter`](Self::enter), through the breaker of a key that is made of these arguments.
-    fn enter_keyed(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Option<usize>> {
-        let keyed = self.keyed(args, Some(kwargs))?;
-        Ok(keyed.and_then(|breaker| self.enter_through(args.py(), &breaker)))
-    }
-
-    /// Ends the call in this place, which has succeeded.
-    fn leave(&self, place: usize) {
-        if let Some((permit, said)) = current::end(place) {
-            let ended = permit.breaker().now();
-            let mut outcome = Outcome::success();
-            if let Ok(score) = Score::new(said.score) {
-                outcome = outcome.with_score(score);
-            }
-            match said.reporter {
-                None => drop(permit.settle_at(outcome, ended)),
-                Some(reporter) => end_reported(permit, outcome, ended, &reporter),
-            }
-        }
-    }
-
-    /// Ends the call in this place with its answer, where there are hooks to be asked: whether the fallback is to take its place.
-    fn leave_with(&self, place: usize, answer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Some((permit, said)) = current::end(place) else { return Ok(false) };
-        let ended = permit.breaker().now();
-        Ok(self.end(answer.py(), permit, Ok(answer), said, ended, None)?.is_bad)
-    }
-
-    /// Ends the call in this place with what it raised: whether the fallback is to take its place.
-    fn fail(&self, place: usize, raised: Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = raised.py();
-        let Some((permit, said)) = current::end(place) else { return Ok(false) };
-        let ended = permit.breaker().now();
-        let ended = self.end(py, permit, Err(&PyErr::from_value(raised)), said, ended, None)?;
-        Ok(ended.settled.tripped())
-    }
-
-    /// Whether a success needs nobody to look at it, so that `leave` will do.
-    #[getter]
-    fn is_plain(&self) -> bool {
-        self.is_plain
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

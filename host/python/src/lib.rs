@@ -1,9 +1,9 @@
 //! The extension module of the Python package `softfuse`: converts, keeps a call's place, and calls the Rust host.
 //!
 //! What decides is the breaker component, and what users see is the Python package beside this (`python/softfuse`). Whatever is on a
-//! guarded call's way is here, so that it costs little: [`hooks`] begins and ends calls, [`current`] knows which is under way. The
-//! call itself is made in Python: a frame of ours below it would be unwound where the interpreter ends while a daemon thread is in
-//! it, which Rust aborts for (see [`python::detached`]).
+//! guarded call's way is here, so that it costs little: [`guarded`] makes the call, [`hooks`] ends it, [`current`] knows which is under
+//! way. Whatever of Python's is called from here is called by [`raw::call`], so that no thread is ever unwound through a frame of
+//! Rust's, which would abort the process (see `stay.c`).
 //!
 //! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks
 //! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first
@@ -14,10 +14,13 @@ mod bulkhead;
 mod condition;
 mod current;
 mod ends;
+mod guarded;
 mod hooks;
 mod permit;
 mod python;
+mod raw;
 mod registry;
+mod reporter;
 mod scorer;
 mod values;
 
@@ -30,10 +33,12 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bulkhead::Bulkhead>()?;
     module.add_class::<bulkhead::Entering>()?;
     module.add_class::<bulkhead::Place>()?;
+    module.add_class::<guarded::Guarded>()?;
     module.add_class::<hooks::Caller>()?;
+    module.add_class::<hooks::Refused>()?;
     module.add_class::<permit::Permit>()?;
     module.add_class::<permit::Late>()?;
-    module.add_class::<permit::Reporter>()?;
+    module.add_class::<reporter::Reporter>()?;
     module.add_class::<registry::Clock>()?;
     module.add_class::<registry::Family>()?;
     module.add_class::<registry::Policy>()?;
@@ -42,7 +47,6 @@ fn _softfuse(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registry::presets, module)?)?;
     module.add_function(wrap_pyfunction!(current::report_quality, module)?)?;
     module.add_function(wrap_pyfunction!(current::call_reporter, module)?)?;
-    module.add_function(wrap_pyfunction!(ends::take_refusal, module)?)?;
     module.add_function(wrap_pyfunction!(python::leave_interpreter, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

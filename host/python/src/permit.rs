@@ -1,15 +1,17 @@
-//! A permit, a late score's place and a reporter, as Python holds them: values that any thread may use, and that may be dropped at any time.
+//! A permit and a late score's place, as Python holds them: values that any thread may use, and that may be dropped at any time.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
-use softfuse::{Breaker, Effect, LateScores, Permit as HostPermit, Rejected, Reported, Score, StateChange, Time};
+use softfuse::{Breaker, Effect, LateScores, OutcomeKind, Permit as HostPermit, Rejected, Score, StateChange, Time};
 
 use crate::current::{Said, began, score_of};
 use crate::ends::{outcome_of, settle};
-use crate::hooks::{Caller, Ended, is_locked};
+use crate::hooks::{Caller, Ended};
 use crate::python::{attached, bridge, detached, error, unlocked};
+use crate::raw::call;
+use crate::reporter::Reporter;
 use crate::values::{effect_name, state_change, time_of};
 
 type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
@@ -26,6 +28,20 @@ pub(crate) struct Permit {
     /// When the call ended, where that was before its scoring.
     ended: AtomicI64,
     is_locked: bool,
+}
+
+/// What has come of a guarded call.
+struct Ending {
+    kind: OutcomeKind,
+    score: Option<Score>,
+    /// The fallback is to take its place: it has failed and opened the circuit, or was answered badly.
+    is_replaced: bool,
+}
+
+impl Ending {
+    fn told(&self) -> (&'static str, Option<f64>, bool) {
+        (self.kind.as_str(), self.score.map(Score::get), self.is_replaced)
+    }
 }
 
 /// [`Permit::ended`]: it hasn't, or it has just now.
@@ -94,24 +110,26 @@ impl Permit {
         }
     }
 
-    /// Ends a guarded call by what it came to: whether the fallback is to take its place.
-    pub(crate) fn end(
+    /// Ends a guarded call by what it came to: `scored` is what the scorer said, where it was asked already.
+    fn end(
         &self,
         py: Python<'_>,
         result: Result<&Bound<'_, PyAny>, &PyErr>,
         scored: Option<Option<Score>>,
-    ) -> PyResult<bool> {
+    ) -> PyResult<Ending> {
         let ended = match self.ended.load(Ordering::Relaxed) {
             NOT_ENDED => self.breaker.now(),
             nanos => Time::from_nanos(nanos),
         };
         let permit = self.take(py)?;
-        let Some(caller) = &self.caller else { return Ok(false) };
+        // Only a guarded call's is ended so; any other is dropped here, which is neutral.
+        let cancelled = Ending { kind: OutcomeKind::Cancelled, score: None, is_replaced: false };
+        let Some(caller) = &self.caller else { return Ok(cancelled) };
         let said = Said { score: f64::NAN, reporter: None };
-        let Ended { settled, is_bad } = caller.get().end(py, permit, result, said, ended, scored)?;
-        let replaced = if result.is_ok() { is_bad } else { settled.tripped() };
+        let Ended { settled, kind, score, is_bad } = caller.get().end(py, permit, result, said, ended, scored)?;
+        let is_replaced = if result.is_ok() { is_bad } else { settled.tripped() };
         *self.phase() = Phase::Ended(settled.late);
-        Ok(replaced)
+        Ok(Ending { kind, score, is_replaced })
     }
 }
 
@@ -125,7 +143,7 @@ impl Drop for Permit {
 }
 
 /// Drops what may record something by that.
-fn drop_unlocked<T: Send>(locked: bool, dropped: T) {
+pub(crate) fn drop_unlocked<T: Send>(locked: bool, dropped: T) {
     let mut dropped = Some(dropped);
     if locked {
         attached(|py| detached(py, || drop(dropped.take())));
@@ -170,21 +188,38 @@ impl Permit {
         *self.phase() = Phase::Ended(settled.late.clone());
         let late = Py::new(py, Late { late: settled.late, is_locked: self.is_locked })?;
         let latency = u64::try_from(settled.latency.as_nanos()).unwrap_or(u64::MAX);
-        bridge(py)?.settled.bind(py).call1((effect_name(settled.effect), change, latency, late))
+        call(bridge(py)?.settled.bind(py), (effect_name(settled.effect), change, latency, late), None)
     }
 
     /// Ends a guarded call with its answer: whether the fallback is to take the answer's place. `scored`: the scorer was asked
     /// already, and said `score`.
     #[pyo3(signature = (answer, *, scored = false, score = None))]
     fn succeed(&self, answer: &Bound<'_, PyAny>, scored: bool, score: Option<f64>) -> PyResult<bool> {
-        let scored = scored.then(|| score.and_then(|score| Score::new(score).ok()));
-        self.end(answer.py(), Ok(answer), scored)
+        Ok(self.end(answer.py(), Ok(answer), said_already(scored, score))?.is_replaced)
+    }
+
+    /// [`succeed`](Self::succeed), with all that came of it: what it counts as, its score, and whether something else is to take its
+    /// place.
+    #[pyo3(signature = (answer, *, scored = false, score = None))]
+    fn end_with(
+        &self,
+        answer: &Bound<'_, PyAny>,
+        scored: bool,
+        score: Option<f64>,
+    ) -> PyResult<(&'static str, Option<f64>, bool)> {
+        Ok(self.end(answer.py(), Ok(answer), said_already(scored, score))?.told())
     }
 
     /// Ends a guarded call with what it raised: whether the fallback is to take its place.
     fn fail(&self, raised: Bound<'_, PyAny>) -> PyResult<bool> {
         let py = raised.py();
-        self.end(py, Err(&PyErr::from_value(raised)), None)
+        Ok(self.end(py, Err(&PyErr::from_value(raised)), None)?.is_replaced)
+    }
+
+    /// [`fail`](Self::fail): what it counts as.
+    fn end_by(&self, raised: Bound<'_, PyAny>) -> PyResult<&'static str> {
+        let py = raised.py();
+        Ok(self.end(py, Err(&PyErr::from_value(raised)), None)?.kind.as_str())
     }
 
     /// The call has ended, and only its scoring is under way: that time isn't the call's.
@@ -212,6 +247,11 @@ impl Permit {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.caller)
     }
+}
+
+/// What the scorer said, where it was asked already.
+fn said_already(scored: bool, score: Option<f64>) -> Option<Option<Score>> {
+    scored.then(|| score.and_then(|score| Score::new(score).ok()))
 }
 
 /// A change of state with its breaker's name, as Python sees it.
@@ -270,114 +310,5 @@ impl Late {
         let now = time_of(now_ns, self.late.breaker());
         let reported = unlocked(py, self.is_locked, || self.late.report_missing_at(now));
         self.told(py, reported)
-    }
-}
-
-/// Takes a call's score at any time and from any thread: during the call or long after it. Where the call's score is owed
-/// (its outcome was `pending`) and the last reporter goes without having reported, it is reported as missing.
-#[pyclass(frozen, weakref, module = "softfuse")]
-pub(crate) struct Reporter {
-    inner: std::sync::Mutex<Reporting>,
-}
-
-enum Reporting {
-    /// Of a call under way whose permit is out of reach: the score that was reported last.
-    ToCome(f64),
-    Real(softfuse::Reporter, bool),
-    Late(LateScores<'static>, bool),
-}
-
-impl Reporter {
-    pub(crate) const fn to_come(score: f64) -> Self {
-        Self { inner: std::sync::Mutex::new(Reporting::ToCome(score)) }
-    }
-
-    fn of(reporter: softfuse::Reporter, is_locked: bool) -> Self {
-        Self { inner: std::sync::Mutex::new(Reporting::Real(reporter, is_locked)) }
-    }
-
-    fn late(late: LateScores<'static>, is_locked: bool) -> Self {
-        Self { inner: std::sync::Mutex::new(Reporting::Late(late, is_locked)) }
-    }
-
-    fn into_py(self, py: Python<'_>) -> PyResult<Py<Self>> {
-        Py::new(py, self)
-    }
-
-    fn inner(&self) -> Guard<'_, Reporting> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// The score that was reported so far, of a call whose permit was out of reach.
-    pub(crate) fn so_far(&self) -> Option<Score> {
-        match &*self.inner() {
-            Reporting::ToCome(score) => Score::new(*score).ok(),
-            Reporting::Real(reporter, _) => reporter.reported(),
-            Reporting::Late(..) => None,
-        }
-    }
-
-    /// The call ends, and its permit is at hand.
-    pub(crate) fn comes_true(&self, reporter: softfuse::Reporter) {
-        let is_locked = is_locked(reporter.breaker());
-        let mut inner = self.inner();
-        if let Reporting::ToCome(score) = &*inner {
-            // NaN, which is no score, is none.
-            let _ = reporter.report_quality(*score);
-            *inner = Reporting::Real(reporter, is_locked);
-        }
-    }
-
-    /// Hands in a score: what became of it.
-    pub(crate) fn report(&self, py: Python<'_>, score: Score) -> PyResult<&'static str> {
-        enum To {
-            Reporter(softfuse::Reporter),
-            Late(LateScores<'static>),
-        }
-        let (to, locked) = match &mut *self.inner() {
-            Reporting::ToCome(kept) => {
-                *kept = score.get();
-                return Ok("kept");
-            }
-            Reporting::Real(reporter, locked) => (To::Reporter(reporter.clone()), *locked),
-            Reporting::Late(late, locked) => (To::Late(late.clone()), *locked),
-        };
-        Ok(unlocked(py, locked, || match to {
-            To::Reporter(reporter) => match reporter.report_quality(score.get()) {
-                Ok(Reported::Late { effect, .. }) => effect_name(effect),
-                Ok(Reported::Kept) | Err(_) => "kept",
-            },
-            To::Late(late) => late.report_quality(score.get()).map_or("ignored", |(effect, _)| effect_name(effect)),
-        }))
-    }
-}
-
-impl Drop for Reporter {
-    fn drop(&mut self) {
-        let inner = self.inner.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Reporting::Real(reporter, locked) = std::mem::replace(inner, Reporting::ToCome(f64::NAN)) {
-            drop_unlocked(locked, reporter);
-        }
-    }
-}
-
-#[pymethods]
-impl Reporter {
-    /// Says how good the answer is: before the call's end the last report counts, after it each is a late score. Returns
-    /// what became of it: `kept`, `recorded`, `probed`, `ignored`, `stale`, `pending` or `lost`.
-    fn report_quality(&self, score: &Bound<'_, PyAny>) -> PyResult<&'static str> {
-        self.report(score.py(), score_of(score)?)
-    }
-
-    /// Says that no score will come. It counts where the call has ended and its score is owed.
-    fn report_missing(&self, py: Python<'_>) {
-        let (reporter, locked) = match &*self.inner() {
-            Reporting::Real(reporter, locked) => (reporter.clone(), *locked),
-            Reporting::ToCome(_) | Reporting::Late(..) => return,
-        };
-        unlocked(py, locked, || {
-            reporter.report_missing();
-            drop(reporter);
-        });
     }
 }

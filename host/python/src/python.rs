@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::raw::call;
+
 /// Functions of the module `softfuse._bridge`, each looked up once.
 pub(crate) struct Bridge {
     /// `(name, state, trip_count, reason, retry_after_ns, failure) -> CircuitBreakerOpen`
@@ -38,11 +40,8 @@ pub(crate) struct Bridge {
 
 static BRIDGE: PyOnceLock<Bridge> = PyOnceLock::new();
 
-/// The package's Python side. A thread that is left behind stays here, for what it is about to call is Python's.
+/// The package's Python side.
 pub(crate) fn bridge(py: Python<'_>) -> PyResult<&Bridge> {
-    if is_left_behind() {
-        detached(py, || ());
-    }
     BRIDGE.get_or_try_init(py, || {
         let module = py.import("softfuse._bridge")?;
         let get = |name: &str| module.getattr(name).map(Bound::unbind);
@@ -65,13 +64,13 @@ pub(crate) fn bridge(py: Python<'_>) -> PyResult<&Bridge> {
 
 /// An error of the package's own, by its class's name.
 pub(crate) fn error<'py>(py: Python<'py>, class: &str, arguments: impl IntoPyObject<'py, Error: Into<PyErr>>) -> PyErr {
-    let made = bridge(py).and_then(|bridge| bridge.error.bind(py).call1((class, arguments)));
+    let made = bridge(py).and_then(|bridge| call(bridge.error.bind(py), (class, arguments), None));
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// Tells the log of what a callback raised, which reaches no caller.
 pub(crate) fn problem(py: Python<'_>, what: &str, error: PyErr) {
-    let told = bridge(py).and_then(|bridge| bridge.problem.call1(py, (what, error.clone_ref(py))));
+    let told = bridge(py).and_then(|bridge| call(bridge.problem.bind(py), (what, error.clone_ref(py)), None));
     if told.is_err() {
         error.write_unraisable(py, None);
     }
@@ -86,12 +85,10 @@ pub(crate) fn unlocked<T: Send>(py: Python<'_>, locked: bool, run: impl FnOnce()
 static ENDING: AtomicBool = AtomicBool::new(false);
 /// The thread that ends it.
 static ENDED_BY: OnceLock<ThreadId> = OnceLock::new();
-/// Calls from here into Python that are under way.
+/// Threads that are about to take the GIL, or are in a callback.
 static WITHIN: AtomicUsize = AtomicUsize::new(0);
 /// How long the end of the interpreter is held up for those.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// And, where there are other threads, for the few microseconds of Python that making a value takes, at ten threads' turns.
-const LEAVE_WAIT_MIN: Duration = Duration::from_millis(50);
 
 /// Whether this thread is none of those that may still use the interpreter.
 fn is_left_behind() -> bool {
@@ -100,16 +97,19 @@ fn is_left_behind() -> bool {
 
 /// Lets the GIL go for as long as something runs.
 ///
-/// Up to Python 3.13 a thread that asks for the GIL while the interpreter ends is ended itself, by an unwinding that Rust takes for a foreign
-/// exception, and aborts the process for. So such a thread (a daemon's) stays here for the moment that is left, as Python does it from 3.14 on.
+/// A thread that wants it back while the interpreter ends stays here for the moment that is left: see `stay.c`.
 pub(crate) fn detached<T: Send>(py: Python<'_>, run: impl FnOnce() -> T + Send) -> T {
-    py.detach(|| {
+    let (done, within) = py.detach(|| {
         let done = run();
-        while is_left_behind() {
-            thread::park();
+        loop {
+            match Within::begin() {
+                Some(within) => return (done, within),
+                None => thread::park(),
+            }
         }
-        done
-    })
+    });
+    drop(within);
+    done
 }
 
 /// Calls into Python from a place that has no GIL, or none for sure. `None` where the interpreter is about to end: nobody is
@@ -119,11 +119,11 @@ pub(crate) fn attached<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     Python::try_attach(call)
 }
 
-/// Holds up the interpreter's end while code of the user's is called from here.
-pub(crate) struct Within;
+/// Holds up the interpreter's end.
+struct Within;
 
 impl Within {
-    pub(crate) fn begin() -> Option<Self> {
+    fn begin() -> Option<Self> {
         WITHIN.fetch_add(1, Ordering::SeqCst);
         let within = Self;
         if is_left_behind() { None } else { Some(within) }
@@ -136,17 +136,14 @@ impl Drop for Within {
     }
 }
 
-/// The interpreter is about to end, by this thread: other threads call nothing of Python's from here any more, and those that
-/// are at it are waited for, up to a second. `alone`: there are no other threads of Python's.
+/// The interpreter is about to end, by this thread: other threads take the GIL no more here, and those that are at it, or in a
+/// callback, are waited for, up to a second.
 #[pyfunction]
-pub(crate) fn leave_interpreter(py: Python<'_>, alone: bool) {
+pub(crate) fn leave_interpreter(py: Python<'_>) {
     let _ = ENDED_BY.set(thread::current().id());
     ENDING.store(true, Ordering::SeqCst);
     let began = Instant::now();
     py.detach(|| {
-        if !alone {
-            thread::sleep(LEAVE_WAIT_MIN);
-        }
         while WITHIN.load(Ordering::SeqCst) > 0 && began.elapsed() < LEAVE_WAIT_MAX {
             thread::sleep(Duration::from_millis(1));
         }

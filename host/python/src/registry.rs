@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,6 +15,7 @@ use softfuse::{
 use crate::breaker::Core;
 use crate::condition::conditions;
 use crate::python::{attached, detached, error, problem};
+use crate::raw::call;
 use crate::values::{span_of, state_change};
 
 /// A clock that is set by hand, in nanoseconds.
@@ -80,6 +82,15 @@ pub(crate) fn engine(py: Python<'_>) -> PyResult<&'static Engine> {
     ENGINE.get_or_try_init(py, || Engine::new(CacheDir::Default).map_err(|failed| not_loaded(py, &failed)))
 }
 
+/// A deadline of the component's.
+fn deadline_of(nanos: u64) -> PyResult<Duration> {
+    if (10_000_000..=5_000_000_000).contains(&nanos) {
+        return Ok(span_of(nanos));
+    }
+    let message = format!("component_deadline is {:?}, and may be from 10 ms to 5 s", span_of(nanos));
+    Err(pyo3::exceptions::PyValueError::new_err(message))
+}
+
 /// The presets of providers: names and policies.
 #[pyfunction]
 pub(crate) fn presets() -> Vec<(&'static str, &'static str)> {
@@ -130,6 +141,8 @@ impl Registry {
                 "event_capacity" => builder.event_capacity(value.extract()?),
                 "component_instances" => builder.component_instances(value.extract()?),
                 "component_file" => builder.component_file(value.extract::<PathBuf>()?),
+                "component_deadline_ns" => builder.component_deadline(deadline_of(value.extract()?)?),
+                "component_memory_bytes_max" => builder.component_memory_bytes_max(value.extract()?),
                 "cache_dir" if value.is_none() => builder.cache(CacheDir::None),
                 "cache_dir" => builder.cache(CacheDir::Dir(value.extract::<PathBuf>()?)),
                 other => {
@@ -210,7 +223,7 @@ impl Registry {
             conditions: make_conditions.map(|make| -> Arc<dyn Fn(&str) -> softfuse::Conditions + Send + Sync> {
                 Arc::new(move |key| {
                     let made = attached(|py| {
-                        let made = make.bind(py).call1((key,)).and_then(|made| conditions(Some(made.cast()?)));
+                        let made = call(make.bind(py), (key,), None).and_then(|made| conditions(Some(made.cast()?)));
                         made.unwrap_or_else(|raised| {
                             problem(py, "making a key's conditions", raised);
                             softfuse::Conditions::new()
@@ -254,7 +267,7 @@ impl Registry {
 fn told(py: Python<'_>, event: &Event, state_changed: &Py<PyAny>, other: &Py<PyAny>) -> PyResult<()> {
     let (name, kind, text) = match event {
         Event::StateChanged { breaker, change } => {
-            return state_changed.bind(py).call1((state_change(py, breaker, change)?,)).map(drop);
+            return call(state_changed.bind(py), (state_change(py, breaker, change)?,), None).map(drop);
         }
         Event::ComponentFailed { breaker, failure } => (breaker, "component-failed", failure.to_string()),
         Event::BreakerRestored { breaker, state, records_lost, from_snapshot } => {
@@ -265,7 +278,7 @@ fn told(py: Python<'_>, event: &Event, state_changed: &Py<PyAny>, other: &Py<PyA
         Event::ConditionPanicked { breaker, condition } => (breaker, "condition-failed", condition.to_string()),
         _ => return Ok(()),
     };
-    other.bind(py).call1((&**name, kind, text)).map(drop)
+    call(other.bind(py), (&**name, kind, text), None).map(drop)
 }
 
 /// One breaker per key.

@@ -69,13 +69,15 @@ fn made(py: Python<'_>, made: Result<softfuse::Scorer, ScorerError>, settings: S
     Ok(Scorer { scorer, scoring: PyOnceLock::new(), settings })
 }
 
-/// An exchange as the package's Python side says it: operation, model, the request's content type and bytes, metadata, the
-/// answer's content type and bytes.
+/// An exchange as the package's Python side says it: operation, model, the request, metadata, the answer; the two as content type, bytes,
+/// and whether something is missing at their end.
 pub(crate) fn exchange_of(said: &Bound<'_, PyAny>) -> PyResult<Exchange> {
-    type Parts = (String, String, String, Vec<u8>, Vec<(String, String)>, String, Vec<u8>);
-    let (operation, model, request_type, request, metadata, answer_type, answer): Parts = said.extract()?;
-    let head = ExchangeHead { operation, model, request: Body::new(&request_type, request), metadata };
-    Ok(Exchange { head, answer: Body::new(&answer_type, answer) })
+    type Shown = (String, Vec<u8>, bool);
+    let (operation, model, request, metadata, answer): (String, String, Shown, Vec<(String, String)>, Shown) =
+        said.extract()?;
+    let body = |(content_type, bytes, truncated): Shown| Body { truncated, ..Body::new(&content_type, bytes) };
+    let head = ExchangeHead { operation, model, request: body(request), metadata };
+    Ok(Exchange { head, answer: body(answer) })
 }
 
 #[pymethods]

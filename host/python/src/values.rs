@@ -10,6 +10,7 @@ use softfuse::{
 };
 
 use crate::python::bridge;
+use crate::raw::call;
 
 /// An outcome's kind by its name.
 pub(crate) fn kind_of(name: &str) -> PyResult<OutcomeKind> {
@@ -96,7 +97,7 @@ pub(crate) fn state_change<'py>(py: Python<'py>, breaker: &str, change: &StateCh
     fields.set_item("generation", change.generation)?;
     fields.set_item("trip_count", change.trip_count)?;
     fields.set_item("open_until_ns", change.open_until.map(Time::as_nanos))?;
-    bridge(py)?.state_change.bind(py).call((), Some(&fields))
+    call(bridge(py)?.state_change.bind(py), (), Some(&fields))
 }
 
 /// A status, as the package's `CircuitStatus`.
@@ -131,5 +132,5 @@ pub(crate) fn status<'py>(py: Python<'py>, status: &CircuitStatus) -> PyResult<B
     fields.set_item("live_probes", status.live_probes)?;
     fields.set_item("passed_probes", status.passed_probes)?;
     fields.set_item("calls_per_minute", status.calls_per_minute)?;
-    bridge(py)?.status.bind(py).call((), Some(&fields))
+    call(bridge(py)?.status.bind(py), (), Some(&fields))
 }

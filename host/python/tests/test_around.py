@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -26,6 +26,7 @@ from softfuse import (
     any_of,
     circuit_breaker,
     consecutive_failures,
+    error_rate_above,
     quality_below,
     report_quality,
 )
@@ -279,3 +280,65 @@ def test_providers(registry: Registry) -> None:
             Providers(wrong)
     assert Providers.presets(registry).available() == ["openai", "azure", "anthropic"]
     assert registry.get("anthropic").status().conditions[0].limit == 3
+
+
+def test_the_best_of_bad_answers(registry: Registry) -> None:
+    """Where no provider answers well, the best that was given is: a bad answer before one that counts as a failure."""
+    answers: dict[str, Any] = {}
+
+    def ask(provider: str) -> Any:
+        answer = answers[provider]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def ask_async(provider: str) -> Any:
+        return ask(provider)
+
+    def classify(answer: Any, error: Optional[Exception]) -> Optional[str]:
+        return "overloaded" if answer == 0.9 else "cancelled" if answer == 0.0 else None
+
+    breakers = [registry.breaker(name, error_rate_above(0.99, window=1000)) for name in ("one", "two", "three")]
+    settings: dict[str, Any] = {"classify": classify, "score_fn": float, "replace_below": 0.5}
+    providers = Providers(breakers, **settings)
+
+    def both(*given: Any, among: Any = None) -> Any:
+        answers.update(zip(("one", "two", "three", "unknown"), given))
+        found = providers.call(ask, among=among)
+        assert asyncio.run(providers.call_async(ask_async, among=among)) == found
+        return found
+
+    assert both(0.1, 0.8, 0.95) == 0.8
+    assert both(0.1, 0.3, 0.2) == 0.3
+    # 0.9 counts as a failure, which is worse than any that is merely bad.
+    assert both(0.9, 0.1, ConnectionError()) == 0.1
+    assert both(0.9, ConnectionError(), ConnectionError()) == 0.9
+    # A neutral outcome ends the chain with its own answer.
+    assert both(0.1, 0.0, 0.8) == 0.0
+    # An unknown provider's answer is taken as it is.
+    assert both(0.1, 0.2, 0.3, 0.05, among=["one", "unknown"]) == 0.05
+    # An error that is nobody's failure ends the chain with the best so far.
+    bad = ValueError("bad")
+    bad.status_code = 400  # type: ignore[attr-defined]
+    assert both(0.2, bad, 0.8) == 0.2
+    assert breakers[0].status().totals.failures == 4 and breakers[1].status().totals.neutral == 4
+    # A call that was made is not made again.
+    providers = Providers(breakers, move_on="rejection", **settings)
+    assert both(0.1, 0.8, 0.8) == 0.1
+    with pytest.raises(TypeError, match="scorer="):
+        Providers(breakers, score_before_answer=True)
+
+
+def test_providers_with_a_scorer(registry: Registry) -> None:
+    """Each answer waits for its score, and a bad one moves the call on."""
+    breakers = [registry.breaker(name, quality_below(0.1, window=100)) for name in ("worse", "better")]
+    providers = Providers(
+        breakers, scorer=Scorer.builtin("text"), score_before_answer=True, replace_below=0.5
+    )
+    texts = {"worse": "word " * 1000, "better": "Paris is the capital of France."}
+
+    async def ask_async(provider: str) -> str:
+        return texts[provider]
+
+    assert providers.call(texts.__getitem__) == asyncio.run(providers.call_async(ask_async)) == texts["better"]
+    assert [breaker.status().conditions[0].filled for breaker in breakers] == [2, 2]

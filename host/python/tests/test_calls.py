@@ -7,8 +7,12 @@ import functools
 import gc
 import inspect
 import pickle
+import sys
+import traceback
+import types
+import typing
 import weakref
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 import pytest
 
@@ -87,6 +91,106 @@ def test_methods(registry: Registry) -> None:
     assert service.of_class(2) == Service.of_class(2) == 4 and service.value == 2
     assert Service.method.breaker is registry.get(f"{__name__}.test_methods.<locals>.Service.method")
     assert service.method.breaker.status().totals.calls == 2
+
+
+def test_functions_of_a_class_are_functions(registry: Registry) -> None:
+    """There are libraries that look for those in a class's body: pydantic's models, say."""
+
+    class Service:
+        @circuit_breaker(consecutive_failures(3), registry=registry, name="in the body")
+        def method(self) -> str:
+            return type(self).__name__
+
+    @circuit_breaker(consecutive_failures(3), registry=registry, name="put in later")
+    def later(self: Any) -> str:
+        return type(self).__name__
+
+    Service.later = later  # type: ignore[attr-defined]
+    assert isinstance(Service.__dict__["method"], types.FunctionType)
+    assert Service().method() == Service().later() == "Service"  # type: ignore[attr-defined]
+    assert Service.later is later and inspect.isroutine(later)  # type: ignore[attr-defined]
+    assert typing.get_type_hints(later) == {"self": Any, "return": str}
+
+
+def test_errors_pass_as_they_are(registry: Registry) -> None:
+    """The call's error is the function's, with nothing of the package in its trace, and handlers see it being handled."""
+    seen: list[Any] = []
+
+    def instead(fails: bool) -> str:
+        seen.append(sys.exc_info()[1])
+        if fails:
+            raise LookupError("the fallback")
+        return "instead"
+
+    def classify(answer: Any, error: Optional[Exception]) -> None:
+        seen.append(sys.exc_info()[1])
+
+    error = ConnectionError("the call")
+
+    @circuit_breaker(consecutive_failures(1), fallback=instead, classify=classify, registry=registry, name="handled")
+    def call(fails: bool) -> str:
+        raise error
+
+    assert call(False) == "instead" and seen == [error, error] and sys.exc_info()[1] is None
+    call.breaker.reset()
+    with pytest.raises(LookupError) as raised:
+        call(True)
+    assert raised.value.__context__ is error
+    seen.clear()
+    # A refused call handles nothing.
+    assert call(False) == "instead" and seen == [None]
+
+    @circuit_breaker(consecutive_failures(9), registry=registry, name="plain")
+    def fails() -> None:
+        raise error
+
+    error.__traceback__ = None
+    try:
+        fails()
+    except ConnectionError as same:
+        assert same is error
+        frames = [frame.name for frame in traceback.extract_tb(same.__traceback__)]
+        assert frames == ["test_errors_pass_as_they_are", "fails"]
+    assert sys.exc_info()[1] is None
+
+
+def test_recursion_ends_as_it_does_without(registry: Registry) -> None:
+    @circuit_breaker(quality_below(0.5, window=100), registry=registry, name="deep")
+    def down(n: int) -> int:
+        report_quality(0.75)
+        return 0 if n == 0 else 1 + down(n - 1)
+
+    assert down(100) == 100
+    with pytest.raises(RecursionError):
+        down(10**6)
+    status = registry.get("deep").status()
+    assert status.totals.calls == status.totals.successes + status.totals.failures > 101
+
+
+def test_calls_leave_nothing_behind(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither references nor memory: of answers, errors, arguments, refusals."""
+
+    class Thing:
+        pass
+
+    @circuit_breaker(consecutive_failures(1), fallback=None, registry=registry, name="things")
+    def call(thing: Thing, *, fails: bool = False, told: Any = None) -> Thing:
+        if fails:
+            raise LookupError(thing)
+        return thing
+
+    # What is logged is kept by the tests' own handler.
+    caplog.set_level("CRITICAL", logger="softfuse")
+    thing, told = Thing(), Thing()
+    before = sys.getrefcount(thing), sys.getrefcount(told), sys.getrefcount(None)
+    for n in range(200):
+        call(thing, told=told)
+        call(thing, fails=True, told=told)
+        call(thing, told=told)
+        call.breaker.reset()
+    gc.collect()
+    after = sys.getrefcount(thing), sys.getrefcount(told), sys.getrefcount(None)
+    assert before[:2] == after[:2] and abs(after[2] - before[2]) < 100
 
 
 def test_partials_and_callable_objects(registry: Registry) -> None:
@@ -341,7 +445,7 @@ def test_classify(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
             return "bad-request" if isinstance(error, KeyError) else None
         if answer == "raise":
             raise LookupError
-        return {"slow down": Outcome("rate-limited", retry_after=7), "odd": 3}.get(answer)
+        return {"slow down": Outcome("rate-limited", retry_after=7), "odd": 3, "unknown": "banana"}.get(answer)
 
     @circuit_breaker(consecutive_failures(2), classify=classify, registry=registry, name="classified")
     def call(answer: Any) -> Any:
@@ -353,9 +457,9 @@ def test_classify(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
         call(KeyError())
     with pytest.raises(ValueError):
         call(ValueError())
-    assert [call("raise"), call("odd")] == ["raise", "odd"]
+    assert [call("raise"), call("odd"), call("unknown")] == ["raise", "odd", "unknown"]
     status = registry.get("classified").status()
-    assert status.totals[:4] == (4, 2, 1, 1) and len(caplog.messages) == 2
+    assert status.totals[:4] == (5, 3, 1, 1) and len(caplog.messages) == 3
     assert [call("slow down"), call("slow down")] == ["slow down"] * 2
     assert registry.get("classified").state is State.OPEN
 

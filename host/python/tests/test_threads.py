@@ -245,3 +245,53 @@ time.sleep(.1)
     for _ in range(5):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 and "FATAL" not in done.stderr, done.stderr
+
+
+def test_the_interpreter_ends_within_what_the_extension_calls() -> None:
+    """A daemon thread is in a hook, a condition, a callback, a key's function or the guarded call itself for longer than anybody waits."""
+    import subprocess
+    import sys
+
+    program = """
+import sys, threading, time, softfuse
+
+where = sys.argv[1]
+inside = threading.Event()
+
+def stay(*given):
+    inside.set()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        time.sleep(.001)
+
+class Mine:
+    def __call__(self, record): stay()
+    def reset(self): pass
+
+settings = {
+    "call": {},
+    "classify": {"classify": lambda answer, error: stay()},
+    "score": {"score_fn": lambda answer: stay()},
+    "key": {"key": lambda: stay() or "key"},
+    "condition": {},
+    "callback": {"on_state_change": stay},
+    "fallback": {"fallback": stay},
+    "exchange": {"scorer": softfuse.Scorer.builtin("text"), "exchange": stay},
+}[where]
+condition = Mine() if where == "condition" else softfuse.consecutive_failures(1)
+condition = softfuse.any_of(condition, softfuse.quality_below(.5, window=9))
+
+@softfuse.circuit_breaker(condition, name="it", **settings)
+def call():
+    if where in ("callback", "fallback"): raise ConnectionError
+    if where == "call": stay()
+
+thread = threading.Thread(target=call, daemon=True)
+thread.start()
+assert inside.wait(30)
+"""
+    places = ("call", "classify", "score", "key", "condition", "callback", "fallback", "exchange")
+    running = {place: subprocess.Popen([sys.executable, "-c", program, place], stderr=subprocess.PIPE) for place in places}
+    for place, process in running.items():
+        told = process.communicate(timeout=DEADLOCK_S)[1]
+        assert process.returncode == 0, (place, process.returncode, told)

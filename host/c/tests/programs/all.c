@@ -622,6 +622,19 @@ static void keyed(sf_registry *registry) {
     }
     sf_keyed_counts counts = SF_INIT(sf_keyed_counts);
     assert(sf_keyed_count(family, &counts) == SF_OK && counts.live == 2 && counts.retired == 1);
+    char *names[3] = {NULL, NULL, NULL};
+    sf_breaker *members[3] = {NULL, NULL, NULL};
+    size_t count = 0;
+    assert(sf_keyed_list(family, names, members, 3, &count) == SF_OK && count == 2 && names[1] && !names[2] && !members[2]);
+    for (size_t at = 0; at < count; at++) {
+        assert(strlen(names[at]) == 1 && sf_breaker_state(members[at]) == SF_CLOSED);
+        sf_breaker_free(members[at]);
+        sf_string_free(names[at]);
+    }
+    assert(sf_keyed_list(family, names, NULL, 1, &count) == SF_OK && count == 2);
+    sf_string_free(names[0]);
+    assert(sf_keyed_list(family, NULL, NULL, 0, &count) == SF_OK && count == 2);
+    assert(sf_keyed_list(family, NULL, NULL, 0, NULL) == SF_INVALID_ARGUMENT);
     char longest[1026];
     memset(longest, 'k', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;

@@ -14,7 +14,6 @@ The logic is one WebAssembly component, the same for every host in every languag
 from __future__ import annotations
 
 import atexit as _atexit
-import threading as _threading
 
 from ._breaker import BreakerName, CircuitBreaker, Permit
 from ._bulkhead import Bulkhead, BulkheadCounts
@@ -68,7 +67,7 @@ from ._types import (
 )
 
 # Daemon threads may be in the extension when the interpreter ends.
-_atexit.register(lambda: leave_interpreter(_threading.active_count() == 1))
+_atexit.register(leave_interpreter)
 
 __all__ = [
     "METRICS_CONTENT_TYPE",

@@ -12,7 +12,7 @@ from ._conditions import ScoreFn, score_fn_of
 from ._policy import Adaptive, Policy, PolicySpan
 from ._record import Condition
 from ._registry import AnyPolicy, Keyed, Registry, default_registry
-from ._scorer import Scorer
+from ._scorer import Scorer, scored_by_of
 from ._softfuse import Caller
 from ._wrap import Fallback, wrap_async_generator, wrap_coroutine, wrap_function, wrap_generator, wrap_in_context
 
@@ -83,8 +83,7 @@ def circuit_breaker(
         "adaptive": adaptive,
     }
     given = _policy(trip_on, policy, settings)
-    if scorer is None and (exchange is not None or score_before_answer):
-        raise TypeError("exchange= and score_before_answer= belong to scorer=, which isn't given")
+    scored_by = scored_by_of(scorer, exchange, score_before_answer)
     if score_fn is None and trip_on is not None:
         score_fn = score_fn_of(trip_on)
 
@@ -98,9 +97,8 @@ def circuit_breaker(
         if on_state_change is not None:
             breaker.on_state_change(on_state_change)
         held = breaker._family if isinstance(breaker, Keyed) else breaker._core
-        scored_by = None if scorer is None else (scorer._core, exchange, score_before_answer)
         caller = Caller(held, key, score_fn, classify, scored_by, replace_below)
-        wrapper = _wrap(function, caller, Fallback(fallback), key is not None)
+        wrapper = _wrap(function, caller, Fallback(fallback))
         functools.update_wrapper(wrapper, function)
         wrapper.breaker = breaker
         return cast(F, wrapper)
@@ -140,7 +138,7 @@ def _is(test: Callable[[Any], bool], function: Any) -> bool:
     return test(function) or (not inspect.isroutine(function) and test(getattr(function, "__call__", None)))
 
 
-def _wrap(function: Callable[..., Any], caller: Caller, fall_back: Fallback, keyed: bool) -> Any:
+def _wrap(function: Callable[..., Any], caller: Caller, fall_back: Fallback) -> Any:
     if _is(inspect.iscoroutinefunction, function):
         return wrap_coroutine(function, caller, fall_back)
     if _is(inspect.isasyncgenfunction, function):
@@ -149,4 +147,4 @@ def _wrap(function: Callable[..., Any], caller: Caller, fall_back: Fallback, key
         return wrap_generator(function, caller, fall_back)
     if "greenlet" in sys.modules:
         return wrap_in_context(function, caller, fall_back)
-    return wrap_function(function, caller, fall_back, keyed)
+    return wrap_function(function, caller, fall_back)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Optional
 
 from ._bridge import CALL
-from ._softfuse import Caller, Permit, Reporter
+from ._softfuse import Caller, Permit, Refused, Reporter
 
 
 class Guarded:
@@ -44,8 +44,8 @@ class Guard:
 
     def __enter__(self) -> Guarded:
         permit = self._caller.admit((), {})
-        if isinstance(permit, BaseException):
-            raise permit
+        if isinstance(permit, Refused):
+            raise permit.error()
         self._entered.append((permit, CALL.set(permit)))
         return Guarded(permit)
 

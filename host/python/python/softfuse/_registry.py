@@ -15,7 +15,7 @@ from ._policy import Policy
 from ._record import Condition
 from ._softfuse import Clock, Core, Family
 from ._softfuse import Registry as CoreRegistry
-from ._spans import Span, nanos
+from ._spans import Span, nanos, optional_nanos
 from ._states import State
 from ._types import SECOND_NS, StateChange
 
@@ -77,7 +77,8 @@ class Registry:
     ``clock``: a ``ManualClock``; default: the system's monotonic clock. ``lease_after``: after how many calls a breaker is
     busy enough for a buffer (default 16; 65,535: never). ``fail_closed``: refuse calls where the breaker component fails,
     instead of letting them pass unguarded. ``salt`` seeds the jitter, so that replicas differ. ``component_file``: another
-    breaker component than the one in this package. ``cache_dir``: where compiled code is kept, ``None`` for nowhere.
+    breaker component than the one in this package; ``component_deadline``: how long it may take for one call (2 s, from 10 ms
+    to 5 s); ``component_memory_bytes_max``: what one instance of it may have (256 MiB). ``cache_dir``: where compiled code is kept, ``None`` for nowhere.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Registry:
         event_capacity: Optional[int] = None,
         component_instances: Optional[int] = None,
         component_file: Optional[Union[str, os.PathLike[str]]] = None,
+        component_deadline: Optional[Span] = None,
+        component_memory_bytes_max: Optional[int] = None,
         cache_dir: Union[str, os.PathLike[str], None] = "",
     ) -> None:
         settings: dict[str, Any] = {
@@ -103,6 +106,8 @@ class Registry:
             "event_capacity": event_capacity,
             "component_instances": component_instances,
             "component_file": component_file,
+            "component_deadline_ns": optional_nanos(component_deadline, "component_deadline"),
+            "component_memory_bytes_max": component_memory_bytes_max,
         }
         settings = {name: value for name, value in settings.items() if value is not None}
         settings["fail_closed"] = fail_closed

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
 from ._softfuse import Scorer as CoreScorer
 from ._spans import Span, nanos
 
-#: An exchange as the extension takes it: operation, model, the request's content type and bytes, metadata, the answer's.
-Parts = tuple[str, str, str, bytes, list[tuple[str, str]], str, bytes]
+#: A content's type, its bytes, and whether something is missing at its end.
+Shown = tuple[str, bytes, bool]
+#: An exchange as the extension takes it: operation, model, the request, metadata, the answer.
+Parts = tuple[str, str, Shown, list[tuple[str, str]], Shown]
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,17 @@ class Exchange:
     model: str = ""
     #: Whatever else is known, by name.
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the answer was cut off, so that its end is missing: a scorer may judge that otherwise than an answer that just stops.
+    truncated: bool = False
+    request_truncated: bool = False
 
     def parts(self) -> Parts:
         """The exchange as the extension takes it."""
         request_type, request = body(self.request, self.request_content_type)
         answer_type, answer = body(self.answer, self.content_type)
         metadata = [(str(name), str(value)) for name, value in self.metadata.items()]
-        return self.operation, self.model, request_type, request, metadata, answer_type, answer
+        shown = (request_type, request, self.request_truncated), metadata, (answer_type, answer, self.truncated)
+        return self.operation, self.model, *shown
 
 
 def body(content: Any, content_type: Optional[str]) -> tuple[str, bytes]:
@@ -141,3 +147,14 @@ def exchange_parts(exchange: Optional[Any], answer: Any) -> Optional[Parts]:
     if shown is None:
         return None
     return (shown if isinstance(shown, Exchange) else Exchange(shown)).parts()
+
+
+def scored_by_of(
+    scorer: Optional[Scorer], exchange: Optional[Callable[[Any], Any]], score_before_answer: bool
+) -> Optional[tuple[CoreScorer, Optional[Callable[[Any], Any]], bool]]:
+    """Who scores answers, what it is shown of them, and whether they wait for it, as the extension takes it."""
+    if scorer is None:
+        if exchange is not None or score_before_answer:
+            raise TypeError("exchange= and score_before_answer= belong to scorer=, which isn't given")
+        return None
+    return scorer._core, exchange, score_before_answer

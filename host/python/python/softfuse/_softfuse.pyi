@@ -1,10 +1,33 @@
 """The extension module's types."""
 
-from typing import Any, Callable, Mapping, Optional, Union
+from typing import Any, Callable, Mapping, Optional, Union, final
 
 from ._bridge import RawOutcome
 from ._errors import CircuitBreakerOpen
 from ._types import CircuitStatus, Settled, StateChange
+
+__all__ = [
+    "__version__",
+    "Bulkhead",
+    "Caller",
+    "Clock",
+    "Core",
+    "Entering",
+    "Family",
+    "GuardedFunction",
+    "LateScores",
+    "Permit",
+    "Place",
+    "Policy",
+    "Refused",
+    "Registry",
+    "Reporter",
+    "Scorer",
+    "call_reporter",
+    "leave_interpreter",
+    "presets",
+    "report_quality",
+]
 
 __version__: str
 
@@ -14,20 +37,19 @@ def report_quality(score: float) -> bool:
 def call_reporter() -> Optional[Reporter]:
     """The reporter of the guarded call under way. ``None`` outside of one."""
 
-def take_refusal() -> CircuitBreakerOpen:
-    """The exception that refuses the call which this thread has just begun in vain."""
-
-def leave_interpreter(alone: bool) -> None:
-    """Other threads call nothing of Python's from the extension any more."""
+def leave_interpreter() -> None:
+    """Other threads take the interpreter's lock no more in the extension."""
 
 def presets() -> list[tuple[str, str]]:
     """The presets of providers: names and policies."""
 
+@final
 class Clock:
-    def __init__(self, now_ns: int) -> None: ...
+    def __new__(cls, now_ns: int) -> Clock: ...
     def now_ns(self) -> int: ...
     def set_ns(self, now_ns: int) -> None: ...
 
+@final
 class Policy:
     @property
     def text(self) -> str: ...
@@ -35,8 +57,9 @@ class Policy:
     def source_name(self) -> str: ...
     def info(self) -> tuple[int, list[str], bool, bool, int]: ...
 
+@final
 class Registry:
-    def __init__(self, settings: dict[str, Any]) -> None: ...
+    def __new__(cls, settings: dict[str, Any]) -> Registry: ...
     def now_ns(self) -> int: ...
     def policy(self, source_name: str, text: str) -> Policy: ...
     def policy_file(self, path: Any) -> Policy: ...
@@ -65,12 +88,14 @@ class Registry:
     def health(self) -> tuple[int, str, str]: ...
     def on_event(self, state_changed: Callable[[StateChange], Any], other: Callable[[str, str, str], Any]) -> None: ...
 
+@final
 class Family:
     def get(self, key: str) -> Core: ...
     def overflow(self) -> Core: ...
     def live(self) -> int: ...
     def retired(self) -> int: ...
 
+@final
 class Core:
     @property
     def name(self) -> str: ...
@@ -86,28 +111,36 @@ class Core:
     def trip(self, reason: str, open_for_ns: Optional[int], now_ns: Optional[int]) -> Optional[StateChange]: ...
     def snapshot(self, now_ns: Optional[int]) -> bytes: ...
 
+@final
 class Caller:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         source: Union[Core, Family],
         key: Optional[Callable[..., Any]],
         score_fn: Optional[Callable[[Any], Any]],
         classify: Optional[Callable[..., Any]],
         scored_by: Optional[tuple[Scorer, Optional[Callable[[Any], Any]], bool]],
         replace_below: Optional[float],
-    ) -> None: ...
-    @property
-    def is_plain(self) -> bool: ...
-    def enter(self) -> Optional[int]: ...
-    def enter_keyed(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Optional[int]: ...
-    def leave(self, place: int) -> None: ...
-    def leave_with(self, place: int, answer: Any) -> bool: ...
-    def fail(self, place: int, raised: BaseException) -> bool: ...
+    ) -> Caller: ...
     @property
     def scores_before_answer(self) -> bool: ...
     def score_now(self, answer: Any) -> Optional[float]: ...
-    def admit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Union[Permit, CircuitBreakerOpen]: ...
+    def admit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Union[Permit, Refused]: ...
 
+@final
+class GuardedFunction:
+    """An ordinary function behind a breaker."""
+
+    def __new__(cls, function: Callable[..., Any], caller: Caller, fallback: tuple[bool, Any]) -> GuardedFunction: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+@final
+class Refused:
+    """A call's refusal."""
+
+    def error(self) -> CircuitBreakerOpen: ...
+
+@final
 class Permit:
     @property
     def name(self) -> str: ...
@@ -115,11 +148,16 @@ class Permit:
     def reporter(self) -> Reporter: ...
     def record(self, outcome: RawOutcome, now_ns: Optional[int]) -> Settled: ...
     def succeed(self, answer: Any, *, scored: bool = False, score: Optional[float] = None) -> bool: ...
+    def end_with(
+        self, answer: Any, *, scored: bool = False, score: Optional[float] = None
+    ) -> tuple[str, Optional[float], bool]: ...
     def fail(self, raised: BaseException) -> bool: ...
+    def end_by(self, raised: BaseException) -> str: ...
     def resume(self) -> None: ...
     def mark_end(self) -> None: ...
     def has_score(self) -> bool: ...
 
+@final
 class Scorer:
     @staticmethod
     def builtin(name: str, settings: dict[str, Any]) -> Scorer: ...
@@ -132,8 +170,9 @@ class Scorer:
     def score(self, exchange: Any) -> tuple[Optional[float], str, str]: ...
     def waiting(self) -> int: ...
 
+@final
 class Bulkhead:
-    def __init__(self, name: str, concurrent_max: int, queue_max: int, queue_timeout_ns: int) -> None: ...
+    def __new__(cls, name: str, concurrent_max: int, queue_max: int, queue_timeout_ns: int) -> Bulkhead: ...
     @staticmethod
     def preset(name: str) -> tuple[int, int, int]: ...
     def counts(self) -> tuple[int, int, int, int]: ...
@@ -141,16 +180,19 @@ class Bulkhead:
     def enter(self, timeout_ns: Optional[int]) -> Place: ...
     def entering(self, timeout_ns: Optional[int]) -> Entering: ...
 
+@final
 class Place:
     """One of the calls that a bulkhead allows at once."""
 
     def release(self) -> None:
         """Gives the place back; a second time nothing happens."""
 
+@final
 class Entering:
     def poll(self, wake: Callable[[], Any]) -> Optional[Place]: ...
     def cancel(self) -> None: ...
 
+@final
 class LateScores:
     """Takes scores that come after the call's end. Each is a sample of its own."""
 
@@ -160,6 +202,7 @@ class LateScores:
     def report_missing(self, *, now_ns: Optional[int] = None) -> tuple[str, Optional[StateChange]]:
         """Says that no score will come, for an outcome whose score was pending."""
 
+@final
 class Reporter:
     """Takes a call's score at any time and from any thread."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any, AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any, AsyncGenerator, Awaitable, Callable, Generator, Optional
 
 from ._bridge import CALL, problem
-from ._softfuse import Caller, Permit, take_refusal
+from ._softfuse import Caller, GuardedFunction, Permit, Refused
 
 
 class Fallback:
@@ -20,63 +20,40 @@ class Fallback:
     def __init__(self, given: Any) -> None:
         #: ``"raise"`` means none; any other value is one, ``None`` too.
         self.is_given = not (isinstance(given, str) and given == "raise")
-        self._given = given
+        self.given = given
 
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], otherwise: BaseException) -> Any:
-        """What is given in the place of an error."""
+    def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What is given, where there is something."""
+        return self.given(*args, **kwargs) if callable(self.given) else self.given
+
+    def instead_of_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], refused: Refused) -> Any:
+        """What is given in the place of a call that is refused."""
         if not self.is_given:
-            raise otherwise
-        return self._given(*args, **kwargs) if callable(self._given) else self._given
+            raise refused.error()
+        return self.give(args, kwargs)
 
     def instead_of(self, answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What is given in the place of a bad answer: the answer itself, where there is nothing else."""
         if not self.is_given:
             return answer
         try:
-            return self._given(*args, **kwargs) if callable(self._given) else self._given
+            return self.give(args, kwargs)
         except Exception as raised:
             problem("the fallback of a bad answer", raised)
             return answer
 
 
-def wrap_function(function: Callable[..., Any], caller: Caller, fall_back: Fallback, keyed: bool) -> Callable[..., Any]:
-    """Guards an ordinary function: the hot path. Nothing of the extension is on the stack while the function runs."""
-    enter, enter_keyed, leave, leave_with, fail = (
-        caller.enter,
-        caller.enter_keyed,
-        caller.leave,
-        caller.leave_with,
-        caller.fail,
-    )
+def wrap_function(function: Callable[..., Any], caller: Caller, fall_back: Fallback) -> Callable[..., Any]:
+    """Guards an ordinary function: the hot path, which is the extension's."""
+    guarded = GuardedFunction(function, caller, (fall_back.is_given, fall_back.given))
+    if "." not in getattr(function, "__qualname__", "").rpartition("<locals>.")[2]:
+        return guarded
 
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        place = enter()
-        if place is None:
-            return fall_back(args, kwargs, take_refusal())
-        try:
-            answer = function(*args, **kwargs)
-        except BaseException as raised:
-            if fail(place, raised) and fall_back.is_given:
-                return fall_back(args, kwargs, raised)
-            raise
-        leave(place)
-        return answer
+    # In a class's body it is a real function: there are libraries (pydantic's models) that look for those.
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return guarded(*args, **kwargs)
 
-    def guarded_with_hooks(*args: Any, **kwargs: Any) -> Any:
-        place = enter_keyed(args, kwargs) if keyed else enter()
-        if place is None:
-            return fall_back(args, kwargs, take_refusal())
-        try:
-            answer = function(*args, **kwargs)
-        except BaseException as raised:
-            if fail(place, raised) and fall_back.is_given:
-                return fall_back(args, kwargs, raised)
-            raise
-        if leave_with(place, answer):
-            return fall_back.instead_of(answer, args, kwargs)
-        return answer
-
-    return guarded if caller.is_plain and not keyed else guarded_with_hooks
+    return method
 
 
 def wrap_in_context(function: Callable[..., Any], caller: Caller, fall_back: Fallback) -> Callable[..., Any]:
@@ -85,14 +62,14 @@ def wrap_in_context(function: Callable[..., Any], caller: Caller, fall_back: Fal
     def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            return fall_back(args, kwargs, permit)
+            return fall_back.instead_of_call(args, kwargs, permit)
         token = CALL.set(permit)
         try:
             answer = function(*args, **kwargs)
         except BaseException as raised:
             CALL.reset(token)
             if permit.fail(raised) and fall_back.is_given:
-                return fall_back(args, kwargs, raised)
+                return fall_back.give(args, kwargs)
             raise
         CALL.reset(token)
         return fall_back.instead_of(answer, args, kwargs) if permit.succeed(answer) else answer
@@ -108,18 +85,19 @@ def wrap_coroutine(
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            return await _awaited(fall_back(args, kwargs, permit))
+            return await _awaited(fall_back.instead_of_call(args, kwargs, permit))
         token = CALL.set(permit)
         try:
             answer = await function(*args, **kwargs)
         except BaseException as raised:
             CALL.reset(token)
             if permit.fail(raised) and fall_back.is_given:
-                return await _awaited(fall_back(args, kwargs, raised))
+                return await _awaited(fall_back.give(args, kwargs))
             raise
         CALL.reset(token)
         if caller.scores_before_answer and not permit.has_score():
-            is_bad = await _scored(caller, permit, answer)
+            score = await score_aside(caller, permit, answer)
+            is_bad = permit.succeed(answer, scored=True, score=score)
         else:
             is_bad = permit.succeed(answer)
         if not is_bad:
@@ -134,16 +112,15 @@ def wrap_coroutine(
     return guarded
 
 
-async def _scored(caller: Caller, permit: Permit, answer: Any) -> bool:
-    """Has an answer scored on another thread, so that no task waits, and ends its call: whether it is bad."""
+async def score_aside(caller: Caller, permit: Permit, answer: Any) -> Optional[float]:
+    """Has an answer scored on another thread, so that no task waits, as the end of its call: its score."""
     permit.mark_end()
     try:
-        score = await asyncio.get_running_loop().run_in_executor(None, caller.score_now, answer)
+        return await asyncio.get_running_loop().run_in_executor(None, caller.score_now, answer)
     except BaseException:
         # The service has answered: whoever gives up waiting for the score doesn't undo that.
         permit.succeed(answer, scored=True)
         raise
-    return permit.succeed(answer, scored=True, score=score)
 
 
 async def _awaited(answer: Any) -> Any:
@@ -167,7 +144,7 @@ def wrap_generator(
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            return (yield from _pieces(fall_back(args, kwargs, permit)))
+            return (yield from _pieces(fall_back.instead_of_call(args, kwargs, permit)))
         has_given = False
         try:
             body = function(*args, **kwargs)
@@ -189,7 +166,7 @@ def wrap_generator(
             return ended.value
         except BaseException as raised:
             if permit.fail(raised) and fall_back.is_given and not has_given:
-                return (yield from _pieces(fall_back(args, kwargs, raised)))
+                return (yield from _pieces(fall_back.give(args, kwargs)))
             raise
 
     return guarded
@@ -231,7 +208,7 @@ def wrap_async_generator(
     async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
-            async for piece in _async_pieces(fall_back(args, kwargs, permit)):
+            async for piece in _async_pieces(fall_back.instead_of_call(args, kwargs, permit)):
                 yield piece
             return
         has_given = False
@@ -256,7 +233,7 @@ def wrap_async_generator(
         except BaseException as raised:
             if not permit.fail(raised) or has_given or not fall_back.is_given:
                 raise
-            instead = fall_back(args, kwargs, raised)
+            instead = fall_back.give(args, kwargs)
         async for piece in _async_pieces(instead):
             yield piece
 
