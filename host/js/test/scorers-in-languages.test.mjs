@@ -75,8 +75,18 @@ test('SOFTFUSE_SCORERS has scorers in five languages', { skip: folder === undefi
   assert.deepEqual([...languages].sort(), ['c', 'go', 'js', 'python', 'rust']);
 });
 
+/** Whether this engine has extended constant expressions, which componentize-py's libraries are linked by: Node.js 20 hasn't. */
+const hasExtendedConstants = WebAssembly.validate(
+  Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 6, 9, 1, 0x7f, 0, 0x41, 1, 0x41, 2, 0x6a, 0x0b]),
+);
+
 for (const language of languages) {
   test(`a scorer in ${language} says what its cases want`, { timeout: 900_000 }, async () => {
+    if (language === 'python' && !hasExtendedConstants) {
+      // It says so, and harms nothing.
+      await assert.rejects(run(language), (error) => error.kind === 'refused' && /constant expression/.test(error.message));
+      return;
+    }
     assert.ok((await run(language)) >= 10);
   });
 }

@@ -173,8 +173,9 @@ impl Wanted<'_> {
             }
             (Self::Abstains(part), ScoreOutcome::Abstained(why)) => why.contains(part),
             (Self::Malformed(part), ScoreOutcome::Failed(ScorerFailure::Malformed(why))) => why.contains(part),
-            (Self::Misconfigured(part), ScoreOutcome::Failed(failure @ ScorerFailure::BadConfig(_))) => {
-                failure.to_string().contains(part)
+            // Hosts name a problem's key in ways of their own.
+            (Self::Misconfigured(part), ScoreOutcome::Failed(ScorerFailure::BadConfig(problems))) => {
+                problems.iter().any(|problem| problem.message.contains(part))
             }
             (Self::Fails(_), ScoreOutcome::Failed(ScorerFailure::Malformed(_) | ScorerFailure::BadConfig(_))) => false,
             (Self::Fails(part), ScoreOutcome::Failed(failure)) => failure.to_string().contains(part),

@@ -76,7 +76,7 @@ fn what_came_is_compared_with_what_was_wanted() {
     }
     let problem = ConfigProblem { key: "limit".to_owned(), message: "is no number".to_owned() };
     let refused = ScoreOutcome::Failed(ScorerFailure::BadConfig(vec![problem]));
-    assert!(Wanted::Misconfigured("limit").is_met_by(&refused));
+    assert!(Wanted::Misconfigured("no number").is_met_by(&refused));
     assert!(!Wanted::Misconfigured("phrases").is_met_by(&refused) && !Wanted::Fails("").is_met_by(&refused));
 }
 
