@@ -32,17 +32,25 @@ impl Tools {
     /// # Errors
     /// Where that can't be started, or fails; what it printed is seen.
     pub fn build(&self, project: &Path) -> Result<()> {
-        let place = project.display();
-        let mut build = Command::new("sh");
-        build.arg("build.sh").current_dir(project).stdin(Stdio::null());
+        self.run(project, "sh", &["build.sh"])
+    }
+
+    /// Runs a command in a project's folder, with the tools that it is to find.
+    ///
+    /// # Errors
+    /// Where it can't be started, or fails; what it printed is seen.
+    pub fn run(&self, project: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+        let said = format!("{}: {program} {}", project.display(), arguments.join(" "));
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(project).stdin(Stdio::null());
         for name in CARGOS_OWN {
-            build.env_remove(name);
+            command.env_remove(name);
         }
-        build.env("SOFTFUSE", &self.program).env("SOFTFUSE_VENV", self.scratch.join("scorer-tools"));
-        build.env("CARGO_TARGET_DIR", self.scratch.join("scorers-in-rust")).env_remove("CC");
-        println!("\n== {place}: sh build.sh");
-        let status = build.status().with_context(|| format!("{place}: sh"))?;
-        ensure!(status.success(), "{place}: `sh build.sh` failed: {status}; it says itself what it needs");
+        command.env("SOFTFUSE", &self.program).env("SOFTFUSE_VENV", self.scratch.join("scorer-tools"));
+        command.env("CARGO_TARGET_DIR", self.scratch.join("scorers-in-rust")).env_remove("CC");
+        println!("\n== {said}");
+        let status = command.status().with_context(|| said.clone())?;
+        ensure!(status.success(), "{said}: {status}; what it needs is in its README.md");
         Ok(())
     }
 

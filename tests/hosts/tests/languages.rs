@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use softfuse_hosts::scorers::{SCORERS, Tools};
-use softfuse_hosts::{Step, prepared, test};
+use softfuse_hosts::{Step, prepared, root, test};
 
 fn tools() -> Tools {
     Tools { program: env!("CARGO_BIN_EXE_softfuse-in-tests").into(), scratch: env!("CARGO_TARGET_TMPDIR").into() }
@@ -41,6 +41,15 @@ fn scorers_in_five_languages_pass_their_cases() {
         }
         Ok(())
     });
+    done.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// What its README says beside.
+#[test]
+fn the_scorer_in_rust_passes_its_own_tests() {
+    let project = root().unwrap().join("examples/scorers/rust");
+    // By the profile that it is built with, which has most of its libraries ready.
+    let done = prepared(&tools(), |_| tools().run(&project, "cargo", &["test", "--locked", "--release", "--lib"]));
     done.unwrap_or_else(|error| panic!("{error:#}"));
 }
 
