@@ -1,4 +1,5 @@
-//! Scorers of one's own, as far as no other language's compiler is needed: components of core modules, their cases, new projects. `tests/hosts` builds real ones.
+//! Scorers of one's own, as far as no other language's compiler is needed: components of core modules, their cases, new projects.
+//! `tests/hosts` builds real ones.
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
