@@ -47,7 +47,7 @@ const PROMISES: &str = r#"
 
 /// Writes a module, and makes a component of it. What was said, and its path.
 fn componentize(dir: &std::path::Path, wat: &str, code: i32) -> (String, String) {
-    let module = write(dir, "module.core", &wat::parse_str(wat).unwrap());
+    let module = write(dir, "module.core", wat::parse_str(wat).unwrap());
     let component = dir.join("dist/promises.wasm").to_str().unwrap().to_owned();
     let ran = run(&["scorer", "componentize", &module, "--output", &component]).code(code);
     (ran.out + &ran.err, component)
@@ -71,7 +71,7 @@ fn a_core_module_becomes_a_component_that_keeps_its_promises() {
     write(
         dir.path(),
         "cases.toml",
-        &format!("{cases}[[case]]\nname = \"more\"\nanswer = \"x\"\nscore = {{ at_least = 2 }}\n"),
+        format!("{cases}[[case]]\nname = \"more\"\nanswer = \"x\"\nscore = {{ at_least = 2 }}\n"),
     );
     let failed = run(&["scorer", "test", project]).code(1);
     assert!(failed.out.contains("more: expected a score of at least 2; came a score of 1"), "{}", failed.out);
