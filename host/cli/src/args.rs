@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softfuse_trace::MapArg;
 
+use crate::scorer::new::{Language, ProjectName};
 use crate::scoring::{ComponentArg, ConfiguredArg, ScorerArg};
 
 const EXIT_CODES: &str = "\
@@ -29,7 +30,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Replay a trace through the breaker: when it would have tripped, why, and what it would have refused
     Replay(Box<ReplayArgs>),
-    /// Run, time or inspect a scorer
+    /// Begin, build, test, run, time or inspect a scorer
     #[command(subcommand)]
     Scorer(ScorerCommand),
     /// Write the breaker component, the built-in scorers and the WIT files, for other hosts to load
@@ -128,12 +129,18 @@ pub(crate) enum Combine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScorerCommand {
+    /// Write a project that builds a scorer of your own, with its test
+    New(ScorerNewArgs),
+    /// Run a scorer's own cases
+    Test(ScorerTestArgs),
     /// Score an exchange, or every line of a trace
     Run(ScorerRunArgs),
     /// Time a scorer: compiling, starting, a reused instance and a fresh one
     Bench(ScorerBenchArgs),
     /// Show a component's imports, exports, size and metadata, and whether it would be loaded as a scorer
     Inspect(ScorerInspectArgs),
+    /// Make a scorer component of a core module, as compilers of C, Go and Rust write them
+    Componentize(ScorerComponentizeArgs),
 }
 
 const EXCHANGE_HELP: &str = r#"An exchange is a JSON object, or several, a line each, as in a trace:
@@ -187,6 +194,90 @@ pub(crate) struct ScorerInspectArgs {
     /// Write one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const NEW_HELP: &str = "\
+The project has the scorer's source, the contract, the versions of its tools, a README, cases, and one command that builds it:
+  sh build.sh && softfuse scorer test
+
+Exit codes:
+  0  the project was written
+  2  wrong usage, or the folder is there already, or can't be written";
+
+#[derive(Debug, Args)]
+#[command(after_help = NEW_HELP)]
+pub(crate) struct ScorerNewArgs {
+    /// The scorer's name: small letters, digits and hyphens, as in `polite-answers`
+    pub(crate) name: ProjectName,
+    /// The language that it is written in
+    #[arg(long, value_enum)]
+    pub(crate) lang: Language,
+    /// The project's folder, which must not be there, or be empty [default: the name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+const TEST_HELP: &str = r#"Cases are TOML, an exchange each with what is expected of the scorer:
+  config = "limit = 3"          # of all cases without one of their own
+  [[case]]
+  name = "a good answer"
+  request = "Where is Paris?"   # and operation, model, metadata = { name = "value" }, config
+  answer = "In France."         # or { content_type = "text/plain", text = "...", truncated = true }; bytes = [0, 255] for text
+  score = 1                     # or { at_least = 0.8, at_most = 1 }
+Instead of `score`, one of
+  abstains = "part of why"      malformed = "part of what it says"     fails = "part of any other failure"
+  misconfigured = "part of what it says of its configuration"; without an answer
+
+Exit codes:
+  0  every case passed
+  1  one failed, or the cases or the scorer are wrong
+  2  wrong usage, or there is no component, or there are no cases"#;
+
+#[derive(Debug, Args)]
+#[command(after_help = TEST_HELP)]
+pub(crate) struct ScorerTestArgs {
+    /// A project, whose component lies in `dist/` and whose cases are `cases.toml`; a component; or text, logprobs, embedding
+    #[arg(default_value = ".", value_name = "PROJECT|FILE.wasm")]
+    pub(crate) target: PathBuf,
+    /// The cases
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) cases: Option<PathBuf>,
+    /// The configuration of cases that have none of their own, in place of the one in their file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Give every case an instance of its own
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// How long a case may take, in milliseconds [default: 1000, as in a service]
+    #[arg(long, value_name = "MS")]
+    pub(crate) deadline_ms: Option<u64>,
+    /// How long the scorer may take to start and read its configuration, in milliseconds [default: 10000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) start_deadline_ms: Option<u64>,
+    /// Write one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const COMPONENTIZE_HELP: &str = "\
+What the module imports of WASI (preview 1 or 0.2) is answered inside the component: no arguments, no environment, no files, a clock
+that counts its readings, the same bytes for randomness each time. So the component imports nothing, and one core module does
+all the work. An `_initialize` that the module exports is called when it is started.
+
+Exit codes:
+  0  the component was written
+  1  the module is none, imports anything else, or doesn't export what a scorer does
+  2  wrong usage, or a file that can't be read or written";
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPONENTIZE_HELP)]
+pub(crate) struct ScorerComponentizeArgs {
+    /// The core module: as `go build -buildmode=c-shared`, a C compiler or rustc (with --skip-wit-component) make it
+    #[arg(value_name = "MODULE.wasm")]
+    pub(crate) module: PathBuf,
+    /// The component; its folder is made if it isn't there
+    #[arg(long, short, value_name = "OUT.wasm")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

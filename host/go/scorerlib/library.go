@@ -4,7 +4,7 @@
 // that are large, as JavaScript's are, by that of Softfuse's C library, opened without cgo. A scorer that one small core module makes up
 // (Rust's, C's, Go's) needs none of this: see [softfuse.NewScorer].
 //
-//	library, err := scorerlib.Open("") // libsoftfuse_c, where the system's loader finds it
+//	library, err := scorerlib.Open("") // libsoftfuse.so.0, where the system's loader finds it
 //	scorer, err := library.ScorerFile("schema.wasm", softfuse.ScorerSettings{Deadline: 200 * time.Millisecond})
 //	scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{})
 //
@@ -54,16 +54,16 @@ var (
 	opened = map[string]*Library{}
 )
 
-// Open opens the library: this file; or, where the path is empty, the one that the environment's SOFTFUSE_LIBRARY names; or libsoftfuse_c
+// Open opens the library: this file; or, where the path is empty, the one that the environment's SOFTFUSE_LIBRARY names; or libsoftfuse.so.0
 // where the system's loader looks for libraries. host/c/install.sh in Softfuse's repository builds it.
 func Open(path string) (*Library, error) {
 	if path == "" {
 		path = os.Getenv(Variable)
 	}
 	if path == "" {
-		path = "libsoftfuse_c.so"
+		path = "libsoftfuse.so.0"
 		if runtime.GOOS == "darwin" {
-			path = "libsoftfuse_c.dylib"
+			path = "libsoftfuse.0.dylib"
 		}
 	}
 	opening.Lock()

@@ -9,7 +9,7 @@ if (!existsSync(join(here, 'node_modules'))) {
   console.error('The development dependencies are missing: run `npm ci` first.');
   process.exit(1);
 }
-if (process.env.SOFTFUSE_COMPONENTS !== undefined) process.env.SOFTFUSE_COMPONENTS = resolve(process.env.SOFTFUSE_COMPONENTS);
+for (const name of ['SOFTFUSE_COMPONENTS', 'SOFTFUSE_SCORERS']) if (process.env[name] !== undefined) process.env[name] = resolve(process.env[name]);
 const folder = installed(
   ['test'],
   [

@@ -1,9 +1,13 @@
-//! `softfuse scorer`: run, time or inspect a scorer.
+//! `softfuse scorer`: begin, build, test, run, time or inspect a scorer.
 
 pub(crate) mod bench;
+mod cases;
+pub(crate) mod componentize;
 mod exchanges;
 pub(crate) mod inspect;
+pub(crate) mod new;
 pub(crate) mod run;
+pub(crate) mod test;
 
 use std::path::Path;
 

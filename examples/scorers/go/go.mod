@@ -1,0 +1,3 @@
+module code-blocks
+
+go 1.26
