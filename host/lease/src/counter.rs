@@ -56,9 +56,10 @@ impl Counter {
     #[inline(always)]
     pub(crate) fn look_for_room(&self) -> Option<Head> {
         let head = self.head.load(Ordering::Acquire);
-        // Compared as a whole: under the same lease the limit is above those counts that were allowed for, all of which are below
-        // [`CLOSED`]. That of an earlier lease is below, and where it is of a later one nothing can be reserved any more.
-        (head < self.limit.load(Ordering::Relaxed)).then_some(Head(head))
+        // Compared as a whole: under the same lease the limit is above those counts that were allowed for, and that of an earlier
+        // one is below. Where it is of a later one, this head is no longer the one that stands, unless it was closed and the later
+        // lease is just being opened.
+        (head & CLOSED == 0 && head < self.limit.load(Ordering::Relaxed)).then_some(Head(head))
     }
 
     /// Reserves the next place, where nothing has changed since `seen`.

@@ -116,6 +116,46 @@ fn a_pool_that_is_opened_anew_gives_no_more_than_it_has() {
     });
 }
 
+/// What a thread keeps while one lease ends and the next is opened is taken with one of them: of successes that are only
+/// counted, and of scores of which nothing else is to be known. Once more than one place was allowed for, those take few steps.
+#[test]
+fn what_is_kept_between_two_leases_is_taken_with_one_of_them() {
+    const SCORES: Terms<'_> =
+        Terms { permit: PERMIT, outcomes_max: 8, scores_last: 4, score_sums_min: None, tag: 3, ..EMPTY };
+    const EMPTY: Terms<'_> = Terms {
+        permit: 0,
+        outcomes_max: 0,
+        until: None,
+        latency_max: None,
+        missing_score: None,
+        score_sums_min: None,
+        scores_roll: false,
+        scores_last: 0,
+        details: false,
+        tag: 0,
+    };
+    for (terms, score) in [(counted(8), None), (SCORES, Some(5))] {
+        model(move || {
+            let (lease, mut owner) = opened(1, &terms);
+            let success = Entry::Success { latency: 1, score, pending: false };
+            // Places are allowed for by it.
+            assert!(lease.keep(PERMIT, 1, success).is_some());
+            let keeper = {
+                let lease = Arc::clone(&lease);
+                thread::spawn(move || u32::from(lease.keep(PERMIT, 2, success).is_some()))
+            };
+            let mut batch = Batch::default();
+            lease.take(&mut owner, &mut batch);
+            let mut taken = batch.successes;
+            lease.open(&mut owner, &terms);
+            let kept = 1 + keeper.join().expect("no panics");
+            lease.take(&mut owner, &mut batch);
+            taken += batch.successes;
+            assert_eq!(taken, kept);
+        });
+    }
+}
+
 /// Scores whose ring goes round keep to their bound, window by window.
 #[test]
 fn a_ring_that_goes_round_keeps_every_window_to_its_bound() {

@@ -168,6 +168,24 @@ fn a_place_that_came_for_a_caller_who_is_gone_is_free_again() {
     assert_eq!(counts(&bulkhead), (0, 0, 1, 0));
 }
 
+/// One of those that are inside, until it is dropped: a task that goes away is counted no longer, wherever it was.
+struct Counted<'a> {
+    inside: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Counted<'a> {
+    fn of(inside: &'a AtomicUsize) -> Self {
+        Self { inside, number: inside.fetch_add(1, Ordering::SeqCst) + 1 }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_that_come_and_go_leave_nothing_behind() {
     let bulkhead = bulkhead(3, 5, LONG);
@@ -179,10 +197,10 @@ async fn tasks_that_come_and_go_leave_nothing_behind() {
                 let queue_timeout = Duration::from_micros(number % 7 * 200);
                 let call = async {
                     let place = bulkhead.enter_timeout_async(queue_timeout).await?;
-                    peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    let counted = Counted::of(&inside);
+                    peak.fetch_max(counted.number, Ordering::SeqCst);
                     tokio::task::yield_now().await;
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                    drop(place);
+                    drop((counted, place));
                     Ok::<_, BulkheadError>(())
                 };
                 // Every fifth goes away while it waits or soon after.
