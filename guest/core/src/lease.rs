@@ -214,7 +214,7 @@ impl Granting<'_> {
     /// by count; none where the window hasn't come to the current slice yet.
     fn slice_end(&self, window: Window, samples: &Samples) -> Option<Option<Instant>> {
         let (Extent::Span { slice, .. }, Samples::Slices(ring)) = (window.extent, samples) else { return Some(None) };
-        let origin = self.tree.origin?;
+        let origin = self.tree.origin()?;
         if self.now.since(origin) / slice != ring.index() {
             return None;
         }

@@ -15,7 +15,7 @@ pub(crate) struct Tier {
 }
 
 /// The settled calls of the last minute, as many as tell the tiers apart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     /// Oldest first.
     pub(crate) settled: VecDeque<Instant>,

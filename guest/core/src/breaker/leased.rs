@@ -127,9 +127,7 @@ impl Breaker {
         }
         for settled_at in settled_at {
             let at = self.see(*settled_at);
-            if let Some(load) = &mut self.load {
-                load.note(&self.policy.adaptive, at);
-            }
+            self.note_load(at);
         }
         // Windows by time are in the slice in which all of this happened; the latest time that anybody came with may be in a
         // later one.

@@ -69,7 +69,6 @@ pub struct Breaker {
     since: Instant,
     generation: u32,
     tree: Tree,
-    load: Option<Box<Load>>,
     successes: u64,
     failures: u64,
     last_failure_at: Option<Instant>,
@@ -121,20 +120,20 @@ impl Breaker {
     pub fn new(policy: Arc<Policy>, name: &str, salt: u64, now: Nanos) -> Self {
         let now = Instant::from_host(now);
         let jitter_seed = if policy.backoff.jitter == 0.0 { 0 } else { policy.backoff.breaker_seed(name, salt) };
+        let load = (!policy.adaptive.is_empty()).then(Load::default);
         Self {
             latest: now,
             phase: Phase::Closed,
             since: now,
             generation: 0,
             tree: Tree::new(&policy.leaves),
-            load: (!policy.adaptive.is_empty()).then(Box::default),
             successes: 0,
             failures: 0,
             last_failure_at: None,
             last_failure_kind: OutcomeKind::Success,
             failing: false,
             streak: 0,
-            rare: Rare { jitter_seed, ..Rare::default() }.kept(),
+            rare: Rare { load, jitter_seed, ..Rare::default() }.kept(),
             policy,
         }
     }
@@ -238,7 +237,7 @@ impl Breaker {
     }
 
     fn tier(&self, now: Instant) -> Option<&crate::load::Tier> {
-        self.load.as_ref().and_then(|load| load.tier(&self.policy.adaptive, now))
+        self.load().and_then(|load| load.tier(&self.policy.adaptive, now))
     }
 
     fn event(&self, at: Instant, old: State, reason: EventReason) -> Box<Event> {

@@ -2,6 +2,7 @@
 
 use super::{Breaker, Totals, Transition};
 use crate::event::TripReason;
+use crate::load::Load;
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 
@@ -19,6 +20,8 @@ pub(super) struct Rare {
     pub(super) stale: u64,
     pub(super) last_trip: Option<(Instant, Arc<TripReason>)>,
     pub(super) transitions: VecDeque<Transition>,
+    /// Where the policy has tiers.
+    pub(super) load: Option<Load>,
 }
 
 impl Rare {
@@ -31,6 +34,17 @@ impl Rare {
 impl Breaker {
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn load(&self) -> Option<&Load> {
+        self.rare.as_ref()?.load.as_ref()
+    }
+
+    /// Counts a settled call, where the policy asks how many there are.
+    pub(super) fn note_load(&mut self, now: Instant) {
+        if let Some(load) = self.rare.as_mut().and_then(|rare| rare.load.as_mut()) {
+            load.note(&self.policy.adaptive, now);
+        }
     }
 
     pub(super) fn trip_count(&self) -> u64 {

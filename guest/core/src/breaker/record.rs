@@ -190,9 +190,7 @@ impl Breaker {
         } else {
             self.count_successes(1);
         }
-        if let Some(load) = &mut self.load {
-            load.note(&self.policy.adaptive, now);
-        }
+        self.note_load(now);
     }
 
     /// A late score of a closed or metrics-only circuit.

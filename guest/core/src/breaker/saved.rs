@@ -176,7 +176,7 @@ impl Breaker {
             phase: self.saved_phase(ago),
             since: ago(self.since),
             generation: self.generation,
-            origin: self.tree.origin.map(ago),
+            origin: self.tree.origin().map(ago),
         };
         let leaves = self.policy.leaves.iter().zip(&self.tree.states);
         let leaves = Seq(leaves.map(|(leaf, state)| WrittenLeaf { condition: &leaf.condition, state }));
@@ -187,7 +187,7 @@ impl Breaker {
         };
         let transitions = rare.map(|rare| rare.transitions.iter()).unwrap_or_default();
         let tail = Tail {
-            load: self.load.as_ref().map(|load| Seq(load.settled.iter().map(|at| ago(*at)))),
+            load: self.load().map(|load| Seq(load.settled.iter().map(|at| ago(*at)))),
             hint_until: self.hint_until().map(ago),
             trip_count: self.trip_count(),
             reopen_count: self.reopen_count(),
@@ -254,7 +254,7 @@ impl Breaker {
                 if !settled.is_sorted() {
                     return Err(corrupt("the settled calls of the last minute", "times in order"));
                 }
-                Some(Box::new(Load { settled: settled.into_iter().map(at).collect() }))
+                Some(Load { settled: settled.into_iter().map(at).collect() })
             }
             _ => return Err(corrupt("the settled calls of the last minute", "as many as the policy's tiers ask for")),
         };
@@ -267,7 +267,9 @@ impl Breaker {
             return Err(corrupt("the calls in a row", "failures or successes, not both"));
         }
         let Totals { successes, failures, neutral, rejections, stale } = tail.totals;
+        let tree = Tree::restored(states, &policy.leaves, head.origin.map(at));
         let rare = Rare {
+            load,
             jitter_seed: if policy.backoff.jitter == 0.0 { 0 } else { head.jitter_seed },
             hint_until: tail.hint_until.map(at),
             trip_count: tail.trip_count,
@@ -284,8 +286,7 @@ impl Breaker {
             phase,
             since: at(head.since),
             generation: head.generation,
-            tree: Tree { states, origin: head.origin.map(at) },
-            load,
+            tree,
             successes,
             failures,
             last_failure_at: tail.last_failure.map(|(offset, _)| at(offset)),

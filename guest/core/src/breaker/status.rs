@@ -130,7 +130,7 @@ impl Breaker {
             conditions: readings.map(|(leaf, state)| state.reading(leaf, failures)).collect(),
             live_probes,
             passed_probes,
-            calls_per_minute: self.load.as_ref().map_or(0, |load| load.calls_per_minute(now)),
+            calls_per_minute: self.load().map_or(0, |load| load.calls_per_minute(now)),
         }
     }
 }

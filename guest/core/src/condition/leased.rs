@@ -19,7 +19,7 @@ pub(crate) struct LeasedRecords<'a> {
 impl Tree {
     /// Shows the records to every leaf. `now`: any time at which one of them happened.
     pub(crate) fn record_leased(&mut self, leaves: &[Leaf], records: LeasedRecords<'_>, now: Instant) {
-        let since_origin = now.since(*self.origin.get_or_insert(now));
+        let since_origin = self.since_origin(now);
         for (leaf, state) in leaves.iter().zip(&mut self.states) {
             state.record_leased(&leaf.condition, records, since_origin);
         }

@@ -118,17 +118,32 @@ impl<'a> IntoIterator for &'a mut States {
     }
 }
 
+/// Whether any of them has a window by time.
+pub(crate) fn any_by_time(leaves: &[Leaf]) -> bool {
+    leaves.iter().filter_map(|leaf| leaf.condition.window()).any(|window| window.extent.is_by_time())
+}
+
 /// The leaves' states of one breaker.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     pub(crate) states: States,
-    /// When the first record came since the windows were fresh: time windows are aligned to it.
-    pub(crate) origin: Option<Instant>,
+    /// When the first record came since the windows were fresh, where any is a window by time: those are aligned to it.
+    origin: Option<Box<Option<Instant>>>,
 }
 
 impl Tree {
     pub(crate) fn new(leaves: &[Leaf]) -> Self {
-        Self { states: leaves.iter().map(|leaf| LeafState::new(&leaf.condition)).collect(), origin: None }
+        Self::restored(leaves.iter().map(|leaf| LeafState::new(&leaf.condition)).collect(), leaves, None)
+    }
+
+    /// The leaves' states as they were, with their [`origin`](Self::origin).
+    pub(crate) fn restored(states: States, leaves: &[Leaf], origin: Option<Instant>) -> Self {
+        Self { states, origin: any_by_time(leaves).then(|| Box::new(origin)) }
+    }
+
+    /// What windows by time are aligned to, once a record came.
+    pub(crate) fn origin(&self) -> Option<Instant> {
+        self.origin.as_deref().copied().flatten()
     }
 
     /// Shows a record to every leaf.
@@ -152,11 +167,14 @@ impl Tree {
     /// Empties every window.
     pub(crate) fn refresh(&mut self) {
         self.states.iter_mut().for_each(LeafState::clear);
-        self.origin = None;
+        if let Some(origin) = self.origin.as_deref_mut() {
+            *origin = None;
+        }
     }
 
-    fn since_origin(&mut self, now: Instant) -> Nanos {
-        now.since(*self.origin.get_or_insert(now))
+    /// How far windows by time have come; nothing where there is none.
+    pub(super) fn since_origin(&mut self, now: Instant) -> Nanos {
+        self.origin.as_deref_mut().map_or(0, |origin| now.since(*origin.get_or_insert(now)))
     }
 
     /// Whether a leaf holds; `failures` overrides the limit of `consecutive_failures`.

@@ -29,6 +29,11 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
+    /// Whether samples fall out as time passes.
+    pub(crate) const fn is_by_time(self) -> bool {
+        matches!(self, Self::Span { .. })
+    }
+
     /// Bytes that its samples take beside their ring when it is full; `values` says whether more than hits matters, `hits`
     /// whether hits do.
     pub(crate) fn heap_bytes(self, values: bool, hits: bool) -> u64 {
