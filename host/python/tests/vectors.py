@@ -191,8 +191,9 @@ class Subject:
         assert "permit_bits" not in step, "a permit out of thin air is the contract's matter"
         if action == "before":
             permit, answer = self.before()
-            if permit is not None and "permit" in step:
-                self.permits[step["permit"]] = permit
+            if permit is not None:
+                # One without a name is held too: dropped, it would be settled.
+                self.permits[step.get("permit", f"(unnamed {len(self.permits)})")] = permit
         elif action == "call":
             permit, answer = self.before()
             assert permit is not None, f"the call was refused: {answer}"
