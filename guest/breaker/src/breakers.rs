@@ -77,4 +77,4 @@ impl Breakers {
 }
 
 /// A million idle breakers are a million of these, and so is what is free of them.
-const _: () = assert!(size_of::<Place>() <= 144);
+const _: () = assert!(size_of::<Place>() <= 136);

@@ -102,11 +102,17 @@ fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 /// The terms under which a policy's tree, false now, stays false. None where every outcome must be asked about.
-pub(crate) fn terms(policy: &Policy, tree: &Tree, failures: Option<u32>, now: Instant) -> Option<AdmitTerms> {
+pub(crate) fn terms(
+    policy: &Policy,
+    tree: &Tree,
+    origin: Option<Instant>,
+    failures: Option<u32>,
+    now: Instant,
+) -> Option<AdmitTerms> {
     if !policy.host_conditions.is_empty() {
         return None;
     }
-    let granting = Granting { policy, tree, failures, now };
+    let granting = Granting { policy, tree, origin, failures, now };
     let mut terms = granting.node(&policy.tree)?;
     granting.ask(&mut terms)?;
     (terms.outcomes_max > 0).then_some(terms)
@@ -115,6 +121,7 @@ pub(crate) fn terms(policy: &Policy, tree: &Tree, failures: Option<u32>, now: In
 struct Granting<'a> {
     policy: &'a Policy,
     tree: &'a Tree,
+    origin: Option<Instant>,
     failures: Option<u32>,
     now: Instant,
 }
@@ -214,7 +221,7 @@ impl Granting<'_> {
     /// by count; none where the window hasn't come to the current slice yet.
     fn slice_end(&self, window: Window, samples: &Samples) -> Option<Option<Instant>> {
         let (Extent::Span { slice, .. }, Samples::Slices(ring)) = (window.extent, samples) else { return Some(None) };
-        let origin = self.tree.origin()?;
+        let origin = self.origin?;
         if self.now.since(origin) / slice != ring.index() {
             return None;
         }

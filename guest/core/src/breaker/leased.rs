@@ -71,7 +71,7 @@ impl Breaker {
         match &self.phase {
             Phase::Closed | Phase::MetricsOnly => {
                 let failures = self.failures_limit(now);
-                let terms = lease::terms(&self.policy, &self.tree, failures, now);
+                let terms = lease::terms(&self.policy, &self.tree, self.origin.at(), failures, now);
                 let terms = terms.unwrap_or_else(|| AdmitTerms::admit_only(self.policy.missing()));
                 Lease::Admit { permit, terms }
             }
@@ -132,7 +132,8 @@ impl Breaker {
         // Windows by time are in the slice in which all of this happened; the latest time that anybody came with may be in a
         // later one.
         let records = LeasedRecords { successes, latencies, scores };
-        self.tree.record_leased(&self.policy.leaves, records, self.latest);
+        let since_origin = self.origin.distance(self.latest);
+        self.tree.record_leased(&self.policy.leaves, records, since_origin);
         let now = self.see(now);
         self.evaluate(now)
     }

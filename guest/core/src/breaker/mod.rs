@@ -16,7 +16,7 @@ pub use record::{Effect, RecordError, Settlement};
 pub use saved::RestoreError;
 pub use status::{FailureReport, Status, Totals, Transition, TripReport};
 
-use crate::condition::Tree;
+use crate::condition::{Origin, Tree};
 use crate::event::{Event, EventReason, MaybeEvent, State, TripReason};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
@@ -69,6 +69,7 @@ pub struct Breaker {
     since: Instant,
     generation: u32,
     tree: Tree,
+    origin: Origin,
     successes: u64,
     failures: u64,
     last_failure_at: Option<Instant>,
@@ -127,6 +128,7 @@ impl Breaker {
             since: now,
             generation: 0,
             tree: Tree::new(&policy.leaves),
+            origin: Origin::new(&policy.leaves, None),
             successes: 0,
             failures: 0,
             last_failure_at: None,

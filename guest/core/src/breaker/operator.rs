@@ -30,7 +30,7 @@ impl Breaker {
             return None;
         }
         let now = self.see(now);
-        self.tree.refresh();
+        self.refresh_windows();
         Some(self.enter(phase, EventReason::Operator, now))
     }
 

@@ -33,7 +33,8 @@ impl Breaker {
         if failed || !causes.is_empty() {
             let reason =
                 if failed { TripReason::ProbeFailed(outcome.kind) } else { TripReason::ProbeConditions(causes) };
-            self.tree.record(&self.policy.leaves, &record, now);
+            let since_origin = self.origin.distance(now);
+            self.tree.record(&self.policy.leaves, &record, since_origin);
             return self.reopen(reason, now);
         }
         if pending {
@@ -64,7 +65,8 @@ impl Breaker {
             half_open.scores.add(score);
         }
         let enough = half_open.passed.len() >= self.policy.recovery_threshold as usize;
-        self.tree.record(&self.policy.leaves, record, now);
+        let since_origin = self.origin.distance(now);
+        self.tree.record(&self.policy.leaves, record, since_origin);
         if !enough {
             return Effect::Probed.into();
         }
@@ -82,7 +84,8 @@ impl Breaker {
             return Effect::Ignored.into();
         };
         half_open.scores.add(score);
-        self.tree.record_late(&self.policy.leaves, score, now);
+        let since_origin = self.origin.distance(now);
+        self.tree.record_late(&self.policy.leaves, score, since_origin);
         Effect::Recorded.into()
     }
 

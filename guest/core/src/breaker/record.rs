@@ -180,7 +180,8 @@ impl Breaker {
     /// A record takes its place: in the streaks, the load and every condition's window.
     fn take_place(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) {
         self.count_settled(record.failed, kind, now);
-        self.tree.record(&self.policy.leaves, record, now);
+        let since_origin = self.origin.distance(now);
+        self.tree.record(&self.policy.leaves, record, since_origin);
     }
 
     /// A settled outcome counts in the streaks and the load, whether or not it comes to the windows.
@@ -199,7 +200,8 @@ impl Breaker {
         if matches!(self.phase, Phase::Disabled) {
             return Effect::Ignored.into();
         }
-        self.tree.record_late(&self.policy.leaves, score, now);
+        let since_origin = self.origin.distance(now);
+        self.tree.record_late(&self.policy.leaves, score, since_origin);
         Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
     }
 
@@ -222,7 +224,7 @@ impl Breaker {
         now: Instant,
     ) -> alloc::boxed::Box<crate::event::Event> {
         if matches!(self.phase, Phase::MetricsOnly) {
-            self.tree.refresh();
+            self.refresh_windows();
             self.event(now, self.state(), EventReason::WouldHaveTripped(reason))
         } else {
             self.open(reason, open_for, now)

@@ -10,7 +10,7 @@
 use super::half_open::{HalfOpen, Owed, Probe, Scores};
 use super::rare::Rare;
 use super::{Breaker, Phase, TRANSITIONS_MAX, Totals, Transition};
-use crate::condition::{States, Tree};
+use crate::condition::{Origin, States, Tree};
 use crate::event::{State, TEXT_BYTES_MAX, TripReason, bounded};
 use crate::load::Load;
 use crate::outcome::OutcomeKind;
@@ -176,7 +176,7 @@ impl Breaker {
             phase: self.saved_phase(ago),
             since: ago(self.since),
             generation: self.generation,
-            origin: self.tree.origin().map(ago),
+            origin: self.origin.at().map(ago),
         };
         let leaves = self.policy.leaves.iter().zip(&self.tree.states);
         let leaves = Seq(leaves.map(|(leaf, state)| WrittenLeaf { condition: &leaf.condition, state }));
@@ -267,7 +267,6 @@ impl Breaker {
             return Err(corrupt("the calls in a row", "failures or successes, not both"));
         }
         let Totals { successes, failures, neutral, rejections, stale } = tail.totals;
-        let tree = Tree::restored(states, &policy.leaves, head.origin.map(at));
         let rare = Rare {
             load,
             jitter_seed: if policy.backoff.jitter == 0.0 { 0 } else { head.jitter_seed },
@@ -281,12 +280,12 @@ impl Breaker {
             transitions: tail.transitions.into_iter().map(transition).collect(),
         };
         Ok(Self {
-            policy,
             latest: at(head.latest),
             phase,
             since: at(head.since),
             generation: head.generation,
-            tree,
+            tree: Tree { states },
+            origin: Origin::new(&policy.leaves, head.origin.map(at)),
             successes,
             failures,
             last_failure_at: tail.last_failure.map(|(offset, _)| at(offset)),
@@ -294,6 +293,7 @@ impl Breaker {
             failing: tail.consecutive_failures > 0,
             streak: tail.consecutive_failures.max(tail.consecutive_successes),
             rare: rare.kept(),
+            policy,
         })
     }
 }

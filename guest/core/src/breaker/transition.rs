@@ -26,13 +26,19 @@ impl Breaker {
         self.policy.backoff.period(base, self.reopen_count(), self.jitter_seed() ^ self.trip_count())
     }
 
-    pub(super) fn half_open(&mut self, now: Instant) -> Box<Event> {
+    /// Empties every window.
+    pub(super) fn refresh_windows(&mut self) {
         self.tree.refresh();
+        self.origin.forget();
+    }
+
+    pub(super) fn half_open(&mut self, now: Instant) -> Box<Event> {
+        self.refresh_windows();
         self.enter(Phase::HalfOpen(Box::default()), EventReason::OpenPeriodOver, now)
     }
 
     pub(super) fn close(&mut self, reason: EventReason, now: Instant) -> Box<Event> {
-        self.tree.refresh();
+        self.refresh_windows();
         if let Some(rare) = &mut self.rare {
             rare.reopen_count = 0;
         }

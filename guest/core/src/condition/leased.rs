@@ -2,7 +2,7 @@
 
 use super::{Condition, Leaf, LeafState, Record, Tree};
 use crate::score::Score;
-use crate::time::{Instant, Nanos};
+use crate::time::Nanos;
 use crate::window::Extent;
 
 /// Successes and late scores that change no decision, all of one slice of every window by time.
@@ -17,9 +17,8 @@ pub(crate) struct LeasedRecords<'a> {
 }
 
 impl Tree {
-    /// Shows the records to every leaf. `now`: any time at which one of them happened.
-    pub(crate) fn record_leased(&mut self, leaves: &[Leaf], records: LeasedRecords<'_>, now: Instant) {
-        let since_origin = self.since_origin(now);
+    /// Shows the records to every leaf. `since_origin`: of any time at which one of them happened.
+    pub(crate) fn record_leased(&mut self, leaves: &[Leaf], records: LeasedRecords<'_>, since_origin: Nanos) {
         for (leaf, state) in leaves.iter().zip(&mut self.states) {
             state.record_leased(&leaf.condition, records, since_origin);
         }

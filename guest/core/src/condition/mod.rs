@@ -9,7 +9,7 @@ mod tree;
 pub(crate) use leased::LeasedRecords;
 pub use report::{Cause, Reading};
 pub(crate) use state::{LeafState, Record, rate_exceeds};
-pub(crate) use tree::{Leaf, Node, States, Tree, any_by_time};
+pub(crate) use tree::{Leaf, Node, Origin, States, Tree, any_by_time};
 
 use crate::score::Score;
 use crate::time::Nanos;

@@ -123,40 +123,52 @@ pub(crate) fn any_by_time(leaves: &[Leaf]) -> bool {
     leaves.iter().filter_map(|leaf| leaf.condition.window()).any(|window| window.extent.is_by_time())
 }
 
+/// When the first record came since the windows were fresh: those by time are aligned to it. Where there are none, nothing is
+/// kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin(Option<Box<Option<Instant>>>);
+
+impl Origin {
+    pub(crate) fn new(leaves: &[Leaf], at: Option<Instant>) -> Self {
+        Self(any_by_time(leaves).then(|| Box::new(at)))
+    }
+
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.0.as_deref().copied().flatten()
+    }
+
+    /// How far from it a record comes that may be the first; 0 where nobody looks at it.
+    pub(crate) fn distance(&mut self, now: Instant) -> Nanos {
+        self.0.as_deref_mut().map_or(0, |at| now.since(*at.get_or_insert(now)))
+    }
+
+    pub(crate) fn forget(&mut self) {
+        if let Some(at) = self.0.as_deref_mut() {
+            *at = None;
+        }
+    }
+}
+
 /// The leaves' states of one breaker.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     pub(crate) states: States,
-    /// When the first record came since the windows were fresh, where any is a window by time: those are aligned to it.
-    origin: Option<Box<Option<Instant>>>,
 }
 
 impl Tree {
     pub(crate) fn new(leaves: &[Leaf]) -> Self {
-        Self::restored(leaves.iter().map(|leaf| LeafState::new(&leaf.condition)).collect(), leaves, None)
-    }
-
-    /// The leaves' states as they were, with their [`origin`](Self::origin).
-    pub(crate) fn restored(states: States, leaves: &[Leaf], origin: Option<Instant>) -> Self {
-        Self { states, origin: any_by_time(leaves).then(|| Box::new(origin)) }
-    }
-
-    /// What windows by time are aligned to, once a record came.
-    pub(crate) fn origin(&self) -> Option<Instant> {
-        self.origin.as_deref().copied().flatten()
+        Self { states: leaves.iter().map(|leaf| LeafState::new(&leaf.condition)).collect() }
     }
 
     /// Shows a record to every leaf.
-    pub(crate) fn record(&mut self, leaves: &[Leaf], record: &Record<'_>, now: Instant) {
-        let since_origin = self.since_origin(now);
+    pub(crate) fn record(&mut self, leaves: &[Leaf], record: &Record<'_>, since_origin: Nanos) {
         for (leaf, state) in leaves.iter().zip(&mut self.states) {
             state.record(&leaf.condition, record, since_origin);
         }
     }
 
     /// Shows a late score to the leaves that look at scores.
-    pub(crate) fn record_late(&mut self, leaves: &[Leaf], score: crate::score::Score, now: Instant) {
-        let since_origin = self.since_origin(now);
+    pub(crate) fn record_late(&mut self, leaves: &[Leaf], score: crate::score::Score, since_origin: Nanos) {
         for (leaf, state) in leaves.iter().zip(&mut self.states) {
             if let Condition::QualityBelow { window, .. } = leaf.condition {
                 state.record_score(window, Some(score), since_origin);
@@ -167,14 +179,6 @@ impl Tree {
     /// Empties every window.
     pub(crate) fn refresh(&mut self) {
         self.states.iter_mut().for_each(LeafState::clear);
-        if let Some(origin) = self.origin.as_deref_mut() {
-            *origin = None;
-        }
-    }
-
-    /// How far windows by time have come; nothing where there is none.
-    pub(super) fn since_origin(&mut self, now: Instant) -> Nanos {
-        self.origin.as_deref_mut().map_or(0, |origin| now.since(*origin.get_or_insert(now)))
     }
 
     /// Whether a leaf holds; `failures` overrides the limit of `consecutive_failures`.
