@@ -354,8 +354,8 @@ impl Part<'_> {
             return self.lease.keep_any(self.stripe, permit, at, entry);
         };
         let kept = match score {
-            None => self.keep_counted(permit, at, latency),
-            Some(score) => self.keep_scored(permit, at, latency, score),
+            Some(score) if self.lease.held.wants_scores() => self.keep_scored(permit, at, latency, score),
+            _ => self.keep_counted(permit, at, latency, score.is_some()),
         };
         kept.or_else(|| self.keep_success(permit, at, latency, score, pending))
     }
@@ -369,11 +369,11 @@ impl Part<'_> {
     /// Keeps a success of which nothing is to be known but that it was, which is what most calls are: in few steps that fit
     /// into their caller. `None`: it isn't such a one, or the counter must draw, or others were faster.
     #[inline(always)]
-    fn keep_counted(self, permit: u64, at: u64, latency: u64) -> Option<u32> {
+    fn keep_counted(self, permit: u64, at: u64, latency: u64, is_scored: bool) -> Option<u32> {
         let Self { lease, stripe } = self;
         let at = stripe.latest_with(at);
         let seen = stripe.counter.look_for_room()?;
-        let tag = lease.held.counted(permit, at, latency)?;
+        let tag = lease.held.counted(permit, at, latency, is_scored)?;
         stripe.counter.reserve(seen).then(|| {
             stripe.note(at);
             tag

@@ -157,10 +157,11 @@ impl Held {
         })
     }
 
-    /// The tag of a success without a score that may wait, where nothing is to be known of it but that it was.
+    /// The tag of a success that may wait, where nothing is to be known of it but that it was.
     #[inline(always)]
-    pub(crate) fn counted(&self, permit: u64, at: u64, latency: u64) -> Option<u32> {
-        let plain = self.flags.load(Ordering::Relaxed) & (MISSING | DETAILS) == 0;
+    pub(crate) fn counted(&self, permit: u64, at: u64, latency: u64, is_scored: bool) -> Option<u32> {
+        let score = if is_scored { SCORES } else { MISSING };
+        let plain = self.flags.load(Ordering::Relaxed) & (score | DETAILS) == 0;
         (plain && self.fits(permit, at, latency)).then(|| self.tag.load(Ordering::Relaxed))
     }
 
@@ -195,6 +196,12 @@ impl Held {
         } else {
             Bound::NoMore
         }
+    }
+
+    /// Whether a success's score is to be known.
+    #[inline(always)]
+    pub(crate) fn wants_scores(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & SCORES != 0
     }
 
     pub(crate) fn scores_last(&self) -> u32 {

@@ -134,7 +134,7 @@ fn what_is_kept_between_two_leases_is_taken_with_one_of_them() {
         details: false,
         tag: 0,
     };
-    for (terms, score) in [(counted(8), None), (SCORES, Some(5))] {
+    for (terms, score) in [(counted(8), None), (counted(8), Some(5)), (SCORES, Some(5))] {
         model(move || {
             let (lease, mut owner) = opened(1, &terms);
             let success = Entry::Success { latency: 1, score, pending: false };
