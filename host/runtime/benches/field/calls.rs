@@ -337,6 +337,7 @@ pub(crate) fn measure(run: &mut Run) {
         bench(&mut group, "mutex-core", of, &native(&scored(window, of), &pattern));
         let unscored = Pattern::new(percent, false);
         bench(&mut group, "unscored", of, &softfuse(&registry, ERRORS, Clock::Handed, &unscored));
+        bench(&mut group, "unwanted", of, &softfuse(&registry, ERRORS, Clock::Handed, &pattern));
         group.finish();
     }
     if run.wants("rejected") {

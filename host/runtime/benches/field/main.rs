@@ -1,7 +1,9 @@
 //! The library beside its peers, in one run: `cargo bench -p softfuse --bench field`.
 //!
-//! Each figure is criterion's median of one guarded call, in nanoseconds. One table with the goals comes at the end, as JSON
-//! after `-- --json`; `-- --quick` measures for a tenth of the time; other words pick rows by name.
+//! Each figure is criterion's median of one guarded call, in nanoseconds. All are measured in rounds, one after the other, since
+//! machines have faster and slower minutes: a ratio is the median of those of each round. One table with the goals comes at the
+//! end, as JSON after `-- --json`; `-- --quick` measures for a tenth of the time; `--rounds=1` does it once, of 5 times; other
+//! words pick rows by name.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench may fail loudly")]
 
 mod calls;
@@ -13,6 +15,7 @@ mod table;
 use std::time::Duration;
 
 use criterion::Criterion;
+use table::Medians;
 
 /// How to measure, and what.
 pub(crate) struct Run {
@@ -48,9 +51,21 @@ fn main() {
         .measurement_time(Duration::from_millis(2 * unit));
     let wanted = arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
     let mut run = Run { criterion, wanted };
+    let given = arguments.iter().find_map(|argument| argument.strip_prefix("--rounds="));
+    let rounds = match given.map(str::parse) {
+        Some(Ok(rounds)) => rounds,
+        Some(Err(error)) => panic!("`--rounds=` takes a number, {error}: {given:?}"),
+        None if flag("--test") => 1,
+        None => 5,
+    };
+    let mut medians = Medians::default();
+    // Many keys take so long to set up that they are measured once.
     let memory = keys::measure(&mut run, quick);
-    calls::measure(&mut run);
-    scorers::measure(&mut run);
-    start::measure(&mut run);
-    table::print(&memory, flag("--json"));
+    for _ in 0..rounds {
+        calls::measure(&mut run);
+        scorers::measure(&mut run);
+        start::measure(&mut run);
+        medians.end_round();
+    }
+    table::print(&medians, &memory, flag("--json"));
 }

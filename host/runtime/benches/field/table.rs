@@ -1,5 +1,6 @@
 //! One table of medians and ratios, beside the goals.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ const ROWS: &[Row] = &[
     row("30% failures, 2 threads / mutex around the core", "calls-30%-2/softfuse", "calls-30%-2/mutex-core", None),
     row("scored, window 20 / unscored", "scored-20-0%-1/softfuse", "scored-20-0%-1/unscored", Some(2.0)),
     row("scored, window 100 / unscored", "scored-100-0%-1/softfuse", "scored-100-0%-1/unscored", Some(1.5)),
+    row("a score that no condition looks at / none", "scored-20-0%-1/unwanted", "scored-20-0%-1/unscored", None),
     row("scored, window 20 / mutex around the core", "scored-20-0%-1/softfuse", "scored-20-0%-1/mutex-core", None),
     row(
         "scored, window 20, 2 threads / mutex around the core",
@@ -117,22 +119,45 @@ const ROWS: &[Row] = &[
     row("100,000 keys, Zipf / plain map", "keys-100000/softfuse-zipf", "keys-100000/map-zipf", None),
 ];
 
-/// A median, in nanoseconds.
-fn median(id: &str) -> Option<f64> {
+/// What was measured, round by round.
+#[derive(Default)]
+pub(crate) struct Medians {
+    rounds: Vec<HashMap<&'static str, f64>>,
+}
+
+impl Medians {
+    /// Takes what criterion has written since the last round.
+    pub(crate) fn end_round(&mut self) {
+        let ids = ROWS.iter().flat_map(|row| [row.ours, row.beside]);
+        self.rounds.push(ids.filter_map(|id| Some((id, estimate(id)?))).collect());
+    }
+
+    /// The median over the rounds of what `of` makes of each.
+    fn over(&self, of: impl Fn(&HashMap<&'static str, f64>) -> Option<f64>) -> Option<f64> {
+        let mut found: Vec<f64> = self.rounds.iter().filter_map(of).collect();
+        found.sort_by(f64::total_cmp);
+        let (low, high) = (found.len().checked_sub(1)? / 2, found.len() / 2);
+        Some(f64::midpoint(found[low], found[high]))
+    }
+}
+
+/// Criterion's median, in nanoseconds.
+fn estimate(id: &str) -> Option<f64> {
     let path = folder().join(id).join("new/estimates.json");
     let estimates: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     estimates["median"]["point_estimate"].as_f64()
 }
 
-pub(crate) fn print(memory: &Memory, as_json: bool) {
+pub(crate) fn print(medians: &Medians, memory: &Memory, as_json: bool) {
     let mut rows = Vec::new();
     for Row { what, ours, beside, goal } in ROWS {
+        let median = |id: &str| medians.over(|round| round.get(id).copied());
         let Some(nanoseconds) = median(ours) else { continue };
-        let beside = median(beside);
-        let ratio = beside.map(|beside| nanoseconds / beside);
+        let (beside_nanoseconds, ratio) =
+            (median(beside), medians.over(|round| Some(round.get(ours)? / round.get(beside)?)));
         let met = goal.map(|goal| ratio.unwrap_or(nanoseconds) <= goal);
         rows.push(json!({
-            "what": what, "nanoseconds": nanoseconds, "beside_nanoseconds": beside, "ratio": ratio, "goal": goal, "met": met,
+            "what": what, "nanoseconds": nanoseconds, "beside_nanoseconds": beside_nanoseconds, "ratio": ratio, "goal": goal, "met": met,
         }));
     }
     if memory.keys > 0 {
