@@ -7,7 +7,7 @@ use core::fmt;
 use core::mem::size_of;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
-/// Rings of up to this many values have room for their first four, and then for all.
+/// Rings of up to this many values have room for all of them from the first.
 const SMALL: u32 = 64;
 
 /// A ring of values. It grows to its capacity as samples come, since most of a million breakers see few.
@@ -144,9 +144,9 @@ impl ValueRing {
         let len = self.values.len();
         if len < capacity as usize {
             if self.values.capacity() == len {
-                // Doubling, but never past the capacity; a small ring at one go, since what it leaves on its way fits no other.
+                // Doubling, but never past the capacity; a small ring at one go, since what it left on its way would fit no other.
                 let all = capacity as usize - len;
-                let more = if len > 0 && capacity <= SMALL { all } else { len.max(4).min(all) };
+                let more = if capacity <= SMALL { all } else { len.max(4).min(all) };
                 self.values.reserve_exact(more);
             }
             self.values.append(sample.value);
