@@ -1,13 +1,10 @@
-// HTTP: a transport that guards a client's requests, and middleware that guards a handler.
+// HTTP, outbound: a transport that guards a client's requests.
 
 package softfuse
 
 import (
-	"context"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -140,87 +137,13 @@ func (t *Transport) classify(c *callContext, response *http.Response, err error)
 
 // OutcomeOfResponse is what a response counts as, by its status and its `Retry-After`.
 func OutcomeOfResponse(response *http.Response) Outcome {
-	outcome := OutcomeOf(KindOfStatus(response.StatusCode))
-	if span, ok := RetryAfterOf(response.Header); ok && outcome.kind.IsFailure() {
+	return outcomeOfAnswer(KindOfStatus(response.StatusCode), response.Header)
+}
+
+func outcomeOfAnswer(kind Kind, header http.Header) Outcome {
+	outcome := OutcomeOf(kind)
+	if span, ok := RetryAfterOf(header); ok && outcome.kind.IsFailure() {
 		outcome = outcome.WithRetryAfter(span)
 	}
 	return outcome
 }
-
-// Middleware guards a handler: a response counts as its status says ([KindOfStatus]), and a panic as a failure. Where the circuit
-// refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
-func Middleware(breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError)) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-			guardRequest(breaker, refused, next, w, request)
-		})
-	}
-}
-
-func guardRequest(
-	breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError), next http.Handler, w http.ResponseWriter, request *http.Request,
-) {
-	// A client that has gone already is served all the same, as without a breaker: nobody is there to be told.
-	c, err := breaker.begin(context.WithoutCancel(request.Context()))
-	if err != nil {
-		open, ok := err.(*OpenError) //nolint:errorlint // It is made here.
-		switch {
-		case ok && refused != nil:
-			refused(w, request, open)
-		case ok:
-			Refuse(w, open)
-		}
-		return
-	}
-	c.Context = request.Context()
-	defer func() {
-		if !c.returned {
-			c.permit.unwind(recover())
-		}
-	}()
-	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-	next.ServeHTTP(recorder, request.WithContext(c))
-	c.returned = true
-	outcome := OutcomeOf(KindOfStatus(recorder.status))
-	if span, ok := RetryAfterOf(w.Header()); ok && outcome.kind.IsFailure() {
-		outcome = outcome.WithRetryAfter(span)
-	}
-	if request.Context().Err() != nil && outcome.kind != Success {
-		outcome = OutcomeOf(Cancelled)
-	}
-	c.permit.settleOwed(outcome)
-}
-
-// Refuse writes a refusal: 503, with `Retry-After` in whole seconds where that is known.
-func Refuse(w http.ResponseWriter, refused *OpenError) {
-	if refused.RetryAfter != nil {
-		seconds := int64(math.Ceil(refused.RetryAfter.Seconds()))
-		w.Header().Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
-	}
-	// Nothing of why, which is the operator's to know.
-	http.Error(w, "the circuit `"+refused.Breaker+"` is "+refused.State.String(), http.StatusServiceUnavailable)
-}
-
-// statusRecorder sees a response's status.
-type statusRecorder struct {
-	http.ResponseWriter
-	status  int
-	written bool
-}
-
-// WriteHeader notes the status. Informational ones come before it.
-func (r *statusRecorder) WriteHeader(status int) {
-	if !r.written && status >= 200 {
-		r.status, r.written = status, true
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Write begins a response of 200, unless it has begun.
-func (r *statusRecorder) Write(bytes []byte) (int, error) {
-	r.written = true
-	return r.ResponseWriter.Write(bytes)
-}
-
-// Unwrap lets [http.ResponseController] find what the server's writer can do.
-func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
