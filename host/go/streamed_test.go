@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -342,4 +344,97 @@ func TestAnAnswerStreamGivesItsScoreToItsCall(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	permit.Cancel()
+}
+
+// inFlight is a body of which one more piece comes when it is closed, as one may that was on its way.
+type inFlight struct {
+	closed chan struct{}
+	pieces int
+}
+
+func (b *inFlight) Read(into []byte) (int, error) {
+	<-b.closed
+	if b.pieces++; b.pieces > 20 {
+		return 0, io.EOF
+	}
+	return copy(into, "data: 1\n\n"), nil
+}
+
+func (b *inFlight) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// alone scores as one that may be used by one goroutine at a time, and not after its end.
+type alone struct {
+	ends
+	wrong atomic.Int32
+	ended chan struct{}
+}
+
+type aloneStream struct {
+	scorer *alone
+	// uses is plain memory, for the race detector.
+	uses int
+	busy atomic.Bool
+	over bool
+}
+
+func (s *alone) Stream(*softfuse.Exchange) (softfuse.ScoreStream, error) {
+	return &aloneStream{scorer: s}, nil
+}
+
+func (s *aloneStream) use(last bool) {
+	if !s.busy.CompareAndSwap(false, true) || s.over {
+		s.scorer.wrong.Add(1)
+	}
+	s.uses++
+	s.over = last
+	time.Sleep(10 * time.Microsecond)
+	s.busy.Store(false)
+	if last {
+		s.scorer.ended <- struct{}{}
+	}
+}
+
+func (s *aloneStream) Push([]byte) (*softfuse.Verdict, error) { s.use(false); return nil, nil }
+
+func (s *aloneStream) Finish(bool) (softfuse.Verdict, error) {
+	s.use(true)
+	return softfuse.Verdict{Score: 1, Scored: true}, nil
+}
+
+func (s *aloneStream) Discard() { s.use(true) }
+
+func TestABodyMayBeClosedWhileItIsRead(t *testing.T) {
+	const policy = "trip_on = { quality_below = { threshold = 0.5, window = 2 } }"
+	_, breaker := made(t, policy)
+	scorer := &alone{ends: ends{streams: true}, ended: make(chan struct{}, 1)}
+	// One that has ended may hold its place for a moment longer.
+	scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{StreamsMax: 9})
+	must(t, err)
+	defer scoring.Close()
+	transport := softfuse.NewTransport(breaker, roundTripper(func(request *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &inFlight{closed: make(chan struct{})}, Request: request}, nil
+	}))
+	transport.Scoring = scoring
+	transport.ExchangeOf = func(*http.Request, *http.Response) *softfuse.Exchange { return &softfuse.Exchange{} }
+	client := &http.Client{Transport: transport}
+	for range 100 {
+		response, err := client.Get("http://model.test/")
+		must(t, err)
+		var group sync.WaitGroup
+		group.Go(func() { _, _ = io.Copy(io.Discard, response.Body) })
+		must(t, response.Body.Close())
+		<-scorer.ended
+		group.Wait()
+		// Nor does who reads on after the end harm anything.
+		_, _ = response.Body.Read(make([]byte, 1))
+	}
+	if wrong := scorer.wrong.Load(); wrong != 0 {
+		t.Errorf("%d times it was used by two, or after its end", wrong)
+	}
+	if totals := status(t, breaker).Totals; totals.Successes != 100 || totals.Calls != 100 {
+		t.Errorf("%+v", totals)
+	}
 }
