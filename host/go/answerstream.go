@@ -148,10 +148,11 @@ func (a *answerInPieces) look(piece []byte) {
 		return
 	}
 	verdict, failure := caughtScorer(func() (*Verdict, error) { return a.stream.Push(piece) })
-	if failure != nil {
+	switch {
+	case failure != nil:
 		a.speak(Verdict{}, failure)
-	} else if verdict != nil {
-		a.speak(*verdict, nil)
+	case verdict != nil:
+		a.speak(checked(*verdict, nil))
 	}
 }
 
@@ -186,9 +187,5 @@ func (a *answerInPieces) ended(complete bool) (Verdict, *ScorerFailure) {
 	}
 	stream := a.stream
 	a.stream = nil
-	verdict, failure := caughtScorer(func() (Verdict, error) { return stream.Finish(complete) })
-	if failure == nil && verdict.Scored && checkScore(verdict.Score) != nil {
-		return Verdict{}, invalidScore(verdict.Score)
-	}
-	return verdict, failure
+	return checked(caughtScorer(func() (Verdict, error) { return stream.Finish(complete) }))
 }

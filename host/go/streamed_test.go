@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -248,6 +249,9 @@ func (s *endsStream) Push(piece []byte) (*softfuse.Verdict, error) {
 	if strings.Contains(s.seen.String(), "worthless") {
 		return &softfuse.Verdict{Score: 0, Scored: true}, nil
 	}
+	if strings.Contains(s.seen.String(), "nonsense") {
+		return &softfuse.Verdict{Score: math.NaN(), Scored: true}, nil
+	}
 	return nil, nil
 }
 
@@ -330,7 +334,7 @@ func TestAnAnswerStreamGivesItsScoreToItsCall(t *testing.T) {
 	if settled.Change == nil || !strings.Contains(settled.Change.String(), "0.1") {
 		t.Errorf("%v", settled.Change)
 	}
-	// A scorer that panics gives no score.
+	// A scorer that panics gives no score, nor does one that says a number which is none.
 	_, err = breaker.Reset()
 	must(t, err)
 	permit, err = breaker.Permit()
@@ -338,6 +342,13 @@ func TestAnAnswerStreamGivesItsScoreToItsCall(t *testing.T) {
 	third := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
 	third.Discard()
 	var failure *softfuse.ScorerFailure
+	fourth := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
+	if verdict := fourth.Push([]byte("nonsense")); verdict != nil {
+		t.Errorf("%+v", verdict)
+	}
+	if verdict, err := fourth.Finish(true); !errors.As(err, &failure) || failure.Reason != "invalid-score" || verdict.Scored {
+		t.Errorf("%+v %v", verdict, err)
+	}
 	scorer.streams = false
 	empty := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
 	if _, err := empty.Finish(true); !errors.As(err, &failure) || failure.Reason != "panicked" {
