@@ -31,7 +31,7 @@ type StreamSettings struct {
 	// EndMarks are those with one of which a stream of events (`text/event-stream`) ends: an event's data, or its name. One that ends without
 	// any has broken off. Empty: it may end anywhere.
 	EndMarks []string
-	// ErrorOf says what an event of a stream counts as, where it is an error's. Nil: no event is.
+	// ErrorOf says what an event of a stream counts as, where it is an error's. If it panics, that event is taken for none. Nil: no event is.
 	ErrorOf func(event, data string) (kind Kind, text string, isError bool)
 }
 
@@ -208,13 +208,23 @@ func (w *streamWatch) see(piece []byte) *StreamError {
 	var found *StreamError
 	w.events.read(piece, func(event, data string) {
 		if w.settings.ErrorOf != nil && found == nil {
-			if kind, text, isError := w.settings.ErrorOf(event, data); isError {
+			if kind, text, isError := w.caughtErrorOf(event, data); isError {
 				found = &StreamError{Kind: kind, Text: "an error in the stream: " + text}
 			}
 		}
 		w.events.marked = w.events.marked || slices.Contains(w.settings.EndMarks, data) || event != "" && slices.Contains(w.settings.EndMarks, event)
 	})
 	return found
+}
+
+// caughtErrorOf asks the user's code, whose panic must not cost the reader the stream.
+func (w *streamWatch) caughtErrorOf(event, data string) (kind Kind, text string, isError bool) {
+	defer func() {
+		if recover() != nil {
+			isError = false
+		}
+	}()
+	return w.settings.ErrorOf(event, data)
 }
 
 // end says that the body has ended: whether it has broken off.

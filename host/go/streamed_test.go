@@ -153,6 +153,27 @@ func TestAnErrorInsideAStreamIsAFailureAtOnce(t *testing.T) {
 	}
 }
 
+func TestAPanicOverAnEventCostsNobodyTheStream(t *testing.T) {
+	settings := &softfuse.StreamSettings{EndMarks: []string{"[DONE]"}, ErrorOf: func(_, data string) (softfuse.Kind, string, bool) {
+		if strings.Contains(data, "Paris") {
+			panic("no such city")
+		}
+		return softfuse.Overloaded, "too much", strings.Contains(data, "error")
+	}}
+	client, breaker, _, answer := streams(t, threeFailures, settings)
+	answer(says(whole))
+	if body, err := read(t, client); body != whole || err != nil {
+		t.Errorf("%q %v", body, err)
+	}
+	answer(says("data: Paris\n\ndata: an error\n\n", whole))
+	if _, err := read(t, client); err != nil {
+		t.Error(err)
+	}
+	if found := status(t, breaker); found.Totals.Successes != 1 || found.Totals.Failures != 1 || found.LastFailure.Kind != softfuse.Overloaded {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestAnEventIsReadInPiecesOfAnySize(t *testing.T) {
 	settings := softfuse.ModelStream()
 	_, breaker := made(t, threeFailures)
