@@ -153,6 +153,23 @@ func TestAnErrorInsideAStreamIsAFailureAtOnce(t *testing.T) {
 	}
 }
 
+func TestAnErrorInsideAStreamIsToldByTheStreamAlone(t *testing.T) {
+	for _, said := range []string{
+		"data: {\"error\":\"the model has crashed\"}\n\n", "data: {\"error\":\"the model has crashed\"}",
+		"data: {\"error\":{\"type\":\"overloaded\"}}\n\nevent: error\ndata: gone\n\n",
+	} {
+		client, breaker, _, answer := streams(t, threeFailures, softfuse.ModelStream())
+		answer(says("data: 1\n\n", said))
+		// It ends as the service ended it: nothing else is wrong.
+		if body, err := read(t, client); err != nil || body != "data: 1\n\n"+said {
+			t.Errorf("%q %v", body, err)
+		}
+		if totals := status(t, breaker).Totals; totals.Failures != 1 || totals.Calls != 1 {
+			t.Errorf("%q: %+v", said, totals)
+		}
+	}
+}
+
 func TestAPanicOverAnEventCostsNobodyTheStream(t *testing.T) {
 	settings := &softfuse.StreamSettings{EndMarks: []string{"[DONE]"}, ErrorOf: func(_, data string) (softfuse.Kind, string, bool) {
 		if strings.Contains(data, "Paris") {
