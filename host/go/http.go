@@ -23,6 +23,10 @@ type Transport struct {
 	Classify func(*http.Response, error) Outcome
 	// Stream says how bodies are watched that come in pieces: [ModelStream], say. Base must heed its request's context, as [net/http]'s does.
 	// Nil: they may take their time, and what is in them is the reader's matter.
+	//
+	// [net/http] decompresses what it has asked for by itself. A body that still has a Content-Encoding, since the request named an
+	// Accept-Encoding, is passed on as it is: its pieces are timed, and its call is settled by its status and the body's end, but no events
+	// are looked for in it, and no score is made of it.
 	Stream *StreamSettings
 	// Scoring has answers scored, as ExchangeOf shows them by the request and the response's header: the answer's content type, and no
 	// bytes, which follow as they are read. Where it gives nil, there is nothing to score. The score comes when the body has ended, beside
@@ -78,15 +82,28 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		body.once.Do(func() { c.permit.settleOwed(outcome) })
 		return response, err
 	}
-	body.answer = t.answer(c, request, response, &outcome)
-	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		watch.isEvents()
+	if !isEncoded(response.Header) {
+		body.answer = t.answer(c, request, response, &outcome)
+		if isEventStream(response.Header) {
+			watch.isEvents()
+		}
 	}
 	// A connection that was handed over is written to as well.
 	if writer, ok := body.ReadCloser.(io.Writer); ok {
 		response.Body = &guardedConnection{guardedBody: body, Writer: writer}
 	}
 	return response, nil
+}
+
+// isEncoded says whether the body's bytes are others than its content's: compressed, that is.
+func isEncoded(header http.Header) bool {
+	encoding := strings.TrimSpace(strings.Join(header.Values("Content-Encoding"), ","))
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
+}
+
+func isEventStream(header http.Header) bool {
+	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // watch begins to watch a call; nil where that isn't wanted.

@@ -4,6 +4,8 @@ package softfuse_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -167,6 +169,68 @@ func TestAnErrorInsideAStreamIsToldByTheStreamAlone(t *testing.T) {
 		if totals := status(t, breaker).Totals; totals.Failures != 1 || totals.Calls != 1 {
 			t.Errorf("%q: %+v", said, totals)
 		}
+	}
+}
+
+func TestACompressedStreamIsPassedOnAsItIs(t *testing.T) {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, err := io.WriteString(writer, whole)
+	must(t, err)
+	must(t, writer.Close())
+	scorer := &ends{shown: make(chan string, 10)}
+	scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{})
+	must(t, err)
+	get := func(encoding, accepts string, answer []byte) (string, softfuse.Totals) {
+		_, breaker := made(t, "trip_on = { quality_below = { threshold = 0.05, window = 100 } }")
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "Text/Event-Stream ; charset=utf-8")
+			w.Header().Set("Content-Encoding", encoding)
+			_, _ = w.Write(answer)
+		}))
+		defer server.Close()
+		transport := softfuse.NewTransport(breaker, nil)
+		transport.Stream, transport.Scoring = softfuse.ModelStream(), scoring
+		transport.ExchangeOf = func(*http.Request, *http.Response) *softfuse.Exchange { return &softfuse.Exchange{} }
+		request, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		must(t, err)
+		if accepts != "" {
+			request.Header.Set("Accept-Encoding", accepts)
+		}
+		response, err := transport.RoundTrip(request)
+		must(t, err)
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			body = []byte(err.Error())
+		}
+		return string(body), status(t, breaker).Totals
+	}
+	const broken = "the stream ended without its end mark"
+	half := []byte("data: 1\n\n")
+	for _, test := range []struct {
+		encoding, accepts string
+		answer            []byte
+		body              string
+		failures          uint64
+		shown             int
+	}{
+		// Whoever has asked for it gets it, and unpacks it.
+		{"gzip", "gzip", packed.Bytes(), packed.String(), 0, 0}, {"gzip, br", "gzip, br", half, string(half), 0, 0},
+		// What net/http has asked for it unpacks, and the others are none.
+		{"gzip", "", packed.Bytes(), whole, 0, 1}, {"identity", "gzip", half, broken, 1, 0}, {"", "gzip", []byte(whole), whole, 0, 1},
+	} {
+		body, totals := get(test.encoding, test.accepts, test.answer)
+		if body != test.body || totals.Failures != test.failures || totals.Calls != 1 {
+			t.Errorf("%q for %q: %q %+v", test.encoding, test.accepts, body, totals)
+		}
+		for range test.shown {
+			<-scorer.shown
+		}
+	}
+	scoring.Close()
+	if len(scorer.shown) != 0 {
+		t.Errorf("%q", <-scorer.shown)
 	}
 }
 
