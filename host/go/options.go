@@ -196,7 +196,7 @@ func WithComponentFile(path string, deadline time.Duration, memoryBytesMax int) 
 	}
 }
 
-// WithCacheDir keeps compiled code in a folder, which is made where it isn't there: the first process takes some 0.3 s to compile the
+// WithCacheDir keeps compiled code in a folder, which is made where it isn't there: the first process takes some 0.2 s to compile the
 // component, those after it some ms. Who may write there may run code in this process. Default: nothing is kept.
 func WithCacheDir(path string) Option {
 	return func(o *options) error {
