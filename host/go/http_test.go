@@ -160,6 +160,51 @@ func TestWhatAHandlersResponsesCountAs(t *testing.T) {
 	}
 }
 
+func TestAGuardedHandlerMayStreamAndTakeOver(t *testing.T) {
+	_, breaker := made(t, threeFailures)
+	flushed := make(chan struct{})
+	server := httptest.NewServer(softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/taken" {
+			connection, _, err := w.(http.Hijacker).Hijack()
+			must(t, err)
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\ntaken")
+			must(t, connection.Close())
+			return
+		}
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		// The client has the first piece before the last is written.
+		<-flushed
+	})))
+	defer server.Close()
+	response, err := http.Get(server.URL)
+	must(t, err)
+	_, err = io.ReadFull(response.Body, make([]byte, len("data: 1\n\n")))
+	must(t, err)
+	close(flushed)
+	_, err = io.ReadAll(response.Body)
+	must(t, err)
+	must(t, response.Body.Close())
+	response, err = http.Get(server.URL + "/taken")
+	must(t, err)
+	body, err := io.ReadAll(response.Body)
+	must(t, response.Body.Close())
+	if string(body) != "taken" || err != nil {
+		t.Errorf("%q %v", body, err)
+	}
+	// Its server's writer can't.
+	recorder := httptest.NewRecorder()
+	softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("%v", err)
+		}
+	})).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	server.Close()
+	if totals := status(t, breaker).Totals; totals.Successes != 3 || totals.Calls != 3 {
+		t.Errorf("%+v", totals)
+	}
+}
+
 func TestRetryAfterIsRead(t *testing.T) {
 	for text, want := range map[string]time.Duration{"7": 7 * time.Second, "0.5": 500 * time.Millisecond, " 1 ": time.Second} {
 		if found, ok := softfuse.RetryAfterOf(http.Header{"Retry-After": {text}}); !ok || found != want {

@@ -3,9 +3,11 @@
 package softfuse
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
 )
@@ -130,3 +132,16 @@ func (r *statusRecorder) Write(bytes []byte) (int, error) {
 
 // Unwrap lets [http.ResponseController] find what the server's writer can do.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush sends on what was written, for handlers that ask for an [http.Flusher]; nothing, where the server's writer can't.
+func (r *statusRecorder) Flush() {
+	// A response of 200 begins by it, unless one has begun.
+	r.written = true
+	_ = http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+// Hijack takes over the connection, for handlers that ask for an [http.Hijacker]. The error is [http.ErrNotSupported] where the server's
+// writer can't.
+func (r *statusRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(r.ResponseWriter).Hijack()
+}
