@@ -169,6 +169,15 @@ func TestAnErrorInsideAStreamIsToldByTheStreamAlone(t *testing.T) {
 		if totals := status(t, breaker).Totals; totals.Failures != 1 || totals.Calls != 1 {
 			t.Errorf("%q: %+v", said, totals)
 		}
+		// The end may come by itself, too.
+		transport := softfuse.NewTransport(breaker, roundTripper(func(request *http.Request) (*http.Response, error) {
+			body := io.NopCloser(iotest.OneByteReader(strings.NewReader(said)))
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: body, Request: request}, nil
+		}))
+		transport.Stream = softfuse.ModelStream()
+		if body, err := read(t, &http.Client{Transport: transport}); err != nil || body != said {
+			t.Errorf("%q %v", body, err)
+		}
 	}
 }
 
@@ -184,7 +193,10 @@ func TestACompressedStreamIsPassedOnAsItIs(t *testing.T) {
 	get := func(encoding, accepts string, answer []byte) (string, softfuse.Totals) {
 		_, breaker := made(t, "trip_on = { quality_below = { threshold = 0.05, window = 100 } }")
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "Text/Event-Stream ; charset=utf-8")
+			w.Header().Set("Content-Type", "text/event-stream")
+			if encoding == "identity" {
+				w.Header().Set("Content-Type", "Text/Event-Stream ; charset=utf-8")
+			}
 			w.Header().Set("Content-Encoding", encoding)
 			_, _ = w.Write(answer)
 		}))
