@@ -59,15 +59,15 @@ func (b *guardedBody) watched(piece []byte, err error) error {
 	if late := b.watch.came(); late != nil && err != nil {
 		return late
 	}
-	found := b.watch.see(piece)
-	if found == nil && err == io.EOF {
-		if found = b.watch.end(); found != nil {
-			err = found
-		}
+	if inside := b.watch.see(piece, err == io.EOF); inside != nil {
+		// It is the reader's to read; the breaker needn't wait for the end.
+		b.settle(inside.Outcome(), false)
 	}
-	if found != nil {
-		// An error inside is the reader's to read; the breaker needn't wait for the end.
-		b.settle(found.Outcome(), false)
+	if err == io.EOF {
+		if broken := b.watch.broken(); broken != nil {
+			b.settle(broken.Outcome(), false)
+			return broken
+		}
 	}
 	return err
 }

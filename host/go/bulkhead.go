@@ -14,8 +14,9 @@ import (
 const (
 	// callersMax is how many calls at once, and how many that wait, a bulkhead may have: beyond, it bounds nothing.
 	callersMax = 1_000_000
-	// queueTimeoutMax is the longest wait in the queue.
-	queueTimeoutMax = 24 * time.Hour
+	// queueTimeoutDefault and queueTimeoutMax are the usual and the longest wait in the queue.
+	queueTimeoutDefault = 30 * time.Second
+	queueTimeoutMax     = 24 * time.Hour
 )
 
 // BulkheadSettings say how an operation is bounded.
@@ -24,7 +25,7 @@ type BulkheadSettings struct {
 	ConcurrentMax int
 	// QueueMax is how many callers wait for a place: up to 1,000,000. 0: nobody waits.
 	QueueMax int
-	// QueueTimeout is how long each of them waits: up to 24 hours.
+	// QueueTimeout is how long each of them waits: up to 24 hours. 0: 30 s. For callers that don't wait at all, leave QueueMax at 0.
 	QueueTimeout time.Duration
 }
 
@@ -117,13 +118,16 @@ func NewBulkhead(name string, settings BulkheadSettings) (*Bulkhead, error) {
 	case settings.QueueTimeout < 0 || settings.QueueTimeout > queueTimeoutMax:
 		return nil, invalid("QueueTimeout", settings.QueueTimeout, "0 to 24 hours")
 	}
+	if settings.QueueMax > 0 && settings.QueueTimeout == 0 {
+		settings.QueueTimeout = queueTimeoutDefault
+	}
 	return &Bulkhead{name: name, settings: settings, places: make(chan struct{}, settings.ConcurrentMax)}, nil
 }
 
 // Name is its name.
 func (b *Bulkhead) Name() string { return b.name }
 
-// Settings are its bounds.
+// Settings are its bounds, the default filled in.
 func (b *Bulkhead) Settings() BulkheadSettings { return b.settings }
 
 // Counts are what goes on in it.

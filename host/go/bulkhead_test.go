@@ -92,6 +92,23 @@ func TestWhoWaitsInVainIsTold(t *testing.T) {
 	}
 }
 
+func TestWhoMayWaitWaits(t *testing.T) {
+	bulkhead := bulkhead(t, 1, 1, 0)
+	if found := bulkhead.Settings().QueueTimeout; found != 30*time.Second {
+		t.Errorf("%v", found)
+	}
+	leave, err := bulkhead.TryEnter()
+	must(t, err)
+	entered := make(chan error)
+	go func() {
+		_, err := bulkhead.Enter(context.Background())
+		entered <- err
+	}()
+	waitingIs(t, bulkhead, 1)
+	leave()
+	must(t, <-entered)
+}
+
 func TestNobodyOvertakes(t *testing.T) {
 	bulkhead := bulkhead(t, 1, 10, time.Hour)
 	leave, err := bulkhead.TryEnter()

@@ -19,7 +19,7 @@ import (
 // request that is bad by itself is bad for everyone. An answer that counts as a failure, or whose score is under ReplaceBelow, is kept
 // while others are asked: if none does better, the caller gets the best of them.
 type Chain[T any] struct {
-	// Providers are those that are asked. They must be there.
+	// Providers are those that are asked, as [NewProviders] makes them. A chain without any says [ErrNoProviders].
 	Providers *Providers
 	// OnRejectionOnly: a call goes on only where a breaker refuses it, so that a call that was made is not made again. Otherwise it goes
 	// on where it fails or is answered badly, too.
@@ -31,6 +31,9 @@ type Chain[T any] struct {
 	ScoreBeforeAnswer bool
 	ReplaceBelow      *float64
 }
+
+// ErrNoProviders is for a chain without providers: its field [Chain.Providers] was left nil, or wasn't made by [NewProviders].
+var ErrNoProviders = errors.New("the chain has no Providers: set them to what NewProviders gives for one breaker or more")
 
 // Tried is a provider that was tried in vain.
 type Tried struct {
@@ -95,9 +98,12 @@ func (e *ChainError) RetryAfter() *time.Duration {
 }
 
 // Execute makes the call: of the first provider that admits it, and of those that follow where need be. `call` runs once for each that
-// admits it, with its name. The error is a [*ChainError] where no provider gave an answer, or the context's, where that had ended before
-// any was asked.
-func (c *Chain[T]) Execute(ctx context.Context, call func(ctx context.Context, provider string) (T, error)) (T, error) {
+// admits it, with its name. The error is a [*ChainError] where no provider gave an answer, the context's, where that had ended before any
+// was asked, or [ErrNoProviders].
+func (c *Chain[T]) Execute(ctx context.Context, call func(ctx context.Context, provider string) (T, error)) (value T, err error) {
+	if c.Providers.isEmpty() {
+		return value, ErrNoProviders
+	}
 	run := chainRun[T]{chain: c, call: call}
 	for _, breaker := range c.Providers.breakers {
 		if run.guarded(ctx, breaker) {
@@ -109,7 +115,12 @@ func (c *Chain[T]) Execute(ctx context.Context, call func(ctx context.Context, p
 
 // ExecuteAmong is [Chain.Execute] of these providers in this order. One that isn't in the chain is called unguarded, and that is logged as a
 // warning.
-func (c *Chain[T]) ExecuteAmong(ctx context.Context, names []string, call func(ctx context.Context, provider string) (T, error)) (T, error) {
+func (c *Chain[T]) ExecuteAmong(
+	ctx context.Context, names []string, call func(ctx context.Context, provider string) (T, error),
+) (value T, err error) {
+	if c.Providers.isEmpty() {
+		return value, ErrNoProviders
+	}
 	run := chainRun[T]{chain: c, call: call}
 	for _, name := range names {
 		if breaker := c.Providers.Get(name); breaker != nil && run.guarded(ctx, breaker) || breaker == nil && run.unguarded(ctx, name) {

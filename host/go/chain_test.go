@@ -224,6 +224,21 @@ func TestAnUnknownProviderIsCalledUnguardedAndLogged(t *testing.T) {
 	}
 }
 
+func TestAChainWithoutProvidersSaysSo(t *testing.T) {
+	ask := func(context.Context, string) (string, error) { t.Error("it was called"); return "", nil }
+	for _, providers := range []*softfuse.Providers{nil, {}} {
+		chain := softfuse.Chain[string]{Providers: providers}
+		for _, run := range []func() (string, error){
+			func() (string, error) { return chain.Execute(context.Background(), ask) },
+			func() (string, error) { return chain.ExecuteAmong(context.Background(), []string{"nobody"}, ask) },
+		} {
+			if _, err := run(); !errors.Is(err, softfuse.ErrNoProviders) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}
+
 func TestProvidersAreNamedOnce(t *testing.T) {
 	registry, one := made(t, "trip_on = { consecutive_failures = 2 }")
 	var many []*softfuse.Breaker

@@ -1,13 +1,10 @@
-// HTTP: a transport that guards a client's requests, and middleware that guards a handler.
+// HTTP, outbound: a transport that guards a client's requests.
 
 package softfuse
 
 import (
-	"context"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -26,6 +23,10 @@ type Transport struct {
 	Classify func(*http.Response, error) Outcome
 	// Stream says how bodies are watched that come in pieces: [ModelStream], say. Base must heed its request's context, as [net/http]'s does.
 	// Nil: they may take their time, and what is in them is the reader's matter.
+	//
+	// [net/http] decompresses what it has asked for by itself. A body that still has a Content-Encoding, since the request named an
+	// Accept-Encoding, is passed on as it is: its pieces are timed, and its call is settled by its status and the body's end, but no events
+	// are looked for in it, and no score is made of it.
 	Stream *StreamSettings
 	// Scoring has answers scored, as ExchangeOf shows them by the request and the response's header: the answer's content type, and no
 	// bytes, which follow as they are read. Where it gives nil, there is nothing to score. The score comes when the body has ended, beside
@@ -81,15 +82,28 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		body.once.Do(func() { c.permit.settleOwed(outcome) })
 		return response, err
 	}
-	body.answer = t.answer(c, request, response, &outcome)
-	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		watch.isEvents()
+	if !isEncoded(response.Header) {
+		body.answer = t.answer(c, request, response, &outcome)
+		if isEventStream(response.Header) {
+			watch.isEvents()
+		}
 	}
 	// A connection that was handed over is written to as well.
 	if writer, ok := body.ReadCloser.(io.Writer); ok {
 		response.Body = &guardedConnection{guardedBody: body, Writer: writer}
 	}
 	return response, nil
+}
+
+// isEncoded says whether the body's bytes are others than its content's: compressed, that is.
+func isEncoded(header http.Header) bool {
+	encoding := strings.TrimSpace(strings.Join(header.Values("Content-Encoding"), ","))
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
+}
+
+func isEventStream(header http.Header) bool {
+	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // watch begins to watch a call; nil where that isn't wanted.
@@ -140,87 +154,13 @@ func (t *Transport) classify(c *callContext, response *http.Response, err error)
 
 // OutcomeOfResponse is what a response counts as, by its status and its `Retry-After`.
 func OutcomeOfResponse(response *http.Response) Outcome {
-	outcome := OutcomeOf(KindOfStatus(response.StatusCode))
-	if span, ok := RetryAfterOf(response.Header); ok && outcome.kind.IsFailure() {
+	return outcomeOfAnswer(KindOfStatus(response.StatusCode), response.Header)
+}
+
+func outcomeOfAnswer(kind Kind, header http.Header) Outcome {
+	outcome := OutcomeOf(kind)
+	if span, ok := RetryAfterOf(header); ok && outcome.kind.IsFailure() {
 		outcome = outcome.WithRetryAfter(span)
 	}
 	return outcome
 }
-
-// Middleware guards a handler: a response counts as its status says ([KindOfStatus]), and a panic as a failure. Where the circuit
-// refuses, the answer is 503 with `Retry-After` in whole seconds, or what `refused` writes, where that isn't nil.
-func Middleware(breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError)) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-			guardRequest(breaker, refused, next, w, request)
-		})
-	}
-}
-
-func guardRequest(
-	breaker *Breaker, refused func(http.ResponseWriter, *http.Request, *OpenError), next http.Handler, w http.ResponseWriter, request *http.Request,
-) {
-	// A client that has gone already is served all the same, as without a breaker: nobody is there to be told.
-	c, err := breaker.begin(context.WithoutCancel(request.Context()))
-	if err != nil {
-		open, ok := err.(*OpenError) //nolint:errorlint // It is made here.
-		switch {
-		case ok && refused != nil:
-			refused(w, request, open)
-		case ok:
-			Refuse(w, open)
-		}
-		return
-	}
-	c.Context = request.Context()
-	defer func() {
-		if !c.returned {
-			c.permit.unwind(recover())
-		}
-	}()
-	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-	next.ServeHTTP(recorder, request.WithContext(c))
-	c.returned = true
-	outcome := OutcomeOf(KindOfStatus(recorder.status))
-	if span, ok := RetryAfterOf(w.Header()); ok && outcome.kind.IsFailure() {
-		outcome = outcome.WithRetryAfter(span)
-	}
-	if request.Context().Err() != nil && outcome.kind != Success {
-		outcome = OutcomeOf(Cancelled)
-	}
-	c.permit.settleOwed(outcome)
-}
-
-// Refuse writes a refusal: 503, with `Retry-After` in whole seconds where that is known.
-func Refuse(w http.ResponseWriter, refused *OpenError) {
-	if refused.RetryAfter != nil {
-		seconds := int64(math.Ceil(refused.RetryAfter.Seconds()))
-		w.Header().Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
-	}
-	// Nothing of why, which is the operator's to know.
-	http.Error(w, "the circuit `"+refused.Breaker+"` is "+refused.State.String(), http.StatusServiceUnavailable)
-}
-
-// statusRecorder sees a response's status.
-type statusRecorder struct {
-	http.ResponseWriter
-	status  int
-	written bool
-}
-
-// WriteHeader notes the status. Informational ones come before it.
-func (r *statusRecorder) WriteHeader(status int) {
-	if !r.written && status >= 200 {
-		r.status, r.written = status, true
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Write begins a response of 200, unless it has begun.
-func (r *statusRecorder) Write(bytes []byte) (int, error) {
-	r.written = true
-	return r.ResponseWriter.Write(bytes)
-}
-
-// Unwrap lets [http.ResponseController] find what the server's writer can do.
-func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -3,6 +3,7 @@
 package softfuse_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -98,6 +99,108 @@ func TestMiddlewareGuardsAHandler(t *testing.T) {
 		t.Errorf("%d %v", found.Code, found.Header())
 	}
 	if totals := status(t, breaker).Totals; totals.Successes != 1 || totals.Failures != 2 || totals.Rejections != 1 {
+		t.Errorf("%+v", totals)
+	}
+}
+
+func TestWhatAHandlersResponsesCountAs(t *testing.T) {
+	_, breaker := made(t, "trip_on = { consecutive_failures = 1000 }")
+	count := func(code int, request *http.Request, options ...softfuse.MiddlewareOption) softfuse.Totals {
+		before := status(t, breaker).Totals
+		softfuse.Middleware(breaker, nil, options...)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+		})).ServeHTTP(httptest.NewRecorder(), request)
+		after := status(t, breaker).Totals
+		return softfuse.Totals{
+			Successes: after.Successes - before.Successes, Failures: after.Failures - before.Failures, Neutral: after.Neutral - before.Neutral,
+		}
+	}
+	success, failure, neutral := softfuse.Totals{Successes: 1}, softfuse.Totals{Failures: 1}, softfuse.Totals{Neutral: 1}
+	get := httptest.NewRequest(http.MethodGet, "/", nil)
+	for code := 200; code < 1000; code++ {
+		want := success
+		switch {
+		case code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooManyRequests:
+			want = failure
+		case code >= 400:
+			want = neutral
+		}
+		if found := count(code, get); found != want {
+			t.Errorf("%d: %+v", code, found)
+		}
+		if kind := softfuse.ClassifyServed(get, code, nil).Kind(); !kind.IsNeutral() && kind != softfuse.KindOfStatus(code) {
+			t.Errorf("%d is %v", code, kind)
+		}
+	}
+	// A client that has gone counts for nobody; a deadline that was set for the handler is its failure.
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	late, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+	defer cancel()
+	if found := count(500, get.WithContext(gone)); found != neutral {
+		t.Errorf("%+v", found)
+	}
+	if found := count(504, get.WithContext(late)); found != failure {
+		t.Errorf("%+v", found)
+	}
+	// Of users who see it otherwise the word counts, unless it doesn't come.
+	own := softfuse.WithServedClassifier(func(request *http.Request, status int, header http.Header) softfuse.Outcome {
+		if status == http.StatusTeapot {
+			panic("what?")
+		}
+		if status == http.StatusNotFound && request.URL.Path == "/" {
+			return softfuse.OutcomeOf(softfuse.Failed)
+		}
+		return softfuse.ClassifyServed(request, status, header)
+	})
+	for code, want := range map[int]softfuse.Totals{404: failure, 403: neutral, 418: neutral, 200: success} {
+		if found := count(code, get, own); found != want {
+			t.Errorf("%d: %+v", code, found)
+		}
+	}
+}
+
+func TestAGuardedHandlerMayStreamAndTakeOver(t *testing.T) {
+	_, breaker := made(t, threeFailures)
+	flushed := make(chan struct{})
+	server := httptest.NewServer(softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/taken" {
+			connection, _, err := w.(http.Hijacker).Hijack()
+			must(t, err)
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\ntaken")
+			must(t, connection.Close())
+			return
+		}
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		// The client has the first piece before the last is written.
+		<-flushed
+	})))
+	defer server.Close()
+	response, err := http.Get(server.URL)
+	must(t, err)
+	_, err = io.ReadFull(response.Body, make([]byte, len("data: 1\n\n")))
+	must(t, err)
+	close(flushed)
+	_, err = io.ReadAll(response.Body)
+	must(t, err)
+	must(t, response.Body.Close())
+	response, err = http.Get(server.URL + "/taken")
+	must(t, err)
+	body, err := io.ReadAll(response.Body)
+	must(t, response.Body.Close())
+	if string(body) != "taken" || err != nil {
+		t.Errorf("%q %v", body, err)
+	}
+	// Its server's writer can't.
+	recorder := httptest.NewRecorder()
+	softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("%v", err)
+		}
+	})).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	server.Close()
+	if totals := status(t, breaker).Totals; totals.Successes != 3 || totals.Calls != 3 {
 		t.Errorf("%+v", totals)
 	}
 }

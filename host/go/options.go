@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"time"
+	"weak"
 
 	"softfuse.dev/softfuse/internal/core"
 )
@@ -194,7 +196,7 @@ func WithComponentFile(path string, deadline time.Duration, memoryBytesMax int) 
 	}
 }
 
-// WithCacheDir keeps compiled code in a folder, which is made where it isn't there: the first process takes some 0.3 s to compile the
+// WithCacheDir keeps compiled code in a folder, which is made where it isn't there: the first process takes some 0.2 s to compile the
 // component, those after it some ms. Who may write there may run code in this process. Default: nothing is kept.
 func WithCacheDir(path string) Option {
 	return func(o *options) error {
@@ -238,7 +240,7 @@ func New(settings ...Option) (*Registry, error) {
 	s.hub.capacity, s.hub.callbacks, s.hub.logger = o.eventCapacity, o.callbacks, o.logger
 	s.metrics.cores = cores
 	r := &Registry{
-		instances: o.instances, rest: o.rest, component: component, owned: o.component != nil || o.cacheDir != "",
+		instances: o.instances, rest: o.rest, component: component, cacheDir: o.cacheDir, owned: o.component != nil || o.cacheDir != "",
 		breakers: map[string]*Breaker{}, families: map[string]*Keyed{},
 	}
 	r.home = r.newHome(s, breakersMax)
@@ -257,9 +259,11 @@ func (o *options) compile() (*core.Compiled, error) {
 	return core.Compile(o.componentName, o.component, bounds)
 }
 
-// newHome is one with instances of its own, that lends so many buffers at once.
+// newHome is one with instances of its own, that lends so many buffers at once. The caller holds the registry's lock, or made it.
 func (r *Registry) newHome(s *shared, lentMax int) *home {
 	made := &home{shared: s, slots: core.NewSlots(r.component, r.instances, s.caughtNow, core.RestSettings(r.rest), &s.metrics.component)}
 	made.lendings.max = int64(lentMax)
+	r.homes = slices.DeleteFunc(r.homes, func(held weak.Pointer[home]) bool { return held.Value() == nil })
+	r.homes = append(r.homes, weak.Make(made))
 	return made
 }

@@ -77,6 +77,8 @@ func PresetProviders(registry *Registry) (*Providers, error) {
 	return NewProviders(breakers...)
 }
 
+func (p *Providers) isEmpty() bool { return p == nil || len(p.breakers) == 0 }
+
 // Breakers are theirs, in order.
 func (p *Providers) Breakers() []*Breaker { return slices.Clone(p.breakers) }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"softfuse.dev/softfuse/internal/core"
 )
@@ -20,11 +21,14 @@ type Registry struct {
 	home      *home
 	instances int
 	rest      RestSettings
-	component *core.Compiled
-	// owned: the component was handed in, and is freed with the registry.
-	owned bool
+	cacheDir  string
 
-	lock     sync.Mutex
+	lock sync.Mutex
+	// owned: the component was handed in, and is freed with the registry.
+	owned     bool
+	component *core.Compiled
+	// homes are the registry's own, and those of families that are still held by anybody.
+	homes    []weak.Pointer[home]
 	breakers map[string]*Breaker
 	families map[string]*Keyed
 }
@@ -268,6 +272,8 @@ func (r *Registry) Close() error {
 	for _, family := range r.ListKeyed() {
 		family.home.slots.Close()
 	}
+	r.lock.Lock()
+	defer r.lock.Unlock()
 	if r.owned {
 		return r.component.Close()
 	}

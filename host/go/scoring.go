@@ -181,7 +181,11 @@ func caughtScorer[T any](run func() (T, error)) (said T, failure *ScorerFailure)
 
 // scoreCaught asks for a score. What is none is a failure.
 func scoreCaught(scorer AnswerScorer, exchange *Exchange) (Verdict, *ScorerFailure) {
-	verdict, failure := caughtScorer(func() (Verdict, error) { return scorer.Score(exchange) })
+	return checked(caughtScorer(func() (Verdict, error) { return scorer.Score(exchange) }))
+}
+
+// checked is what a scorer has said, where that is no nonsense.
+func checked(verdict Verdict, failure *ScorerFailure) (Verdict, *ScorerFailure) {
 	switch {
 	case failure != nil:
 		return Verdict{}, failure

@@ -31,7 +31,7 @@ type StreamSettings struct {
 	// EndMarks are those with one of which a stream of events (`text/event-stream`) ends: an event's data, or its name. One that ends without
 	// any has broken off. Empty: it may end anywhere.
 	EndMarks []string
-	// ErrorOf says what an event of a stream counts as, where it is an error's. Nil: no event is.
+	// ErrorOf says what an event of a stream counts as, where it is an error's. If it panics, that event is taken for none. Nil: no event is.
 	ErrorOf func(event, data string) (kind Kind, text string, isError bool)
 }
 
@@ -45,7 +45,8 @@ func ModelStream() *StreamSettings {
 	}
 }
 
-// StreamError is why a streamed response counts as a failure. Its reader gets it from Read, where it is the first to say so.
+// StreamError is why a streamed response counts as a failure. Its reader gets it from Read, but for an error inside of the stream: that
+// stands in what the reader reads, which ends as it would without a breaker.
 type StreamError struct {
 	// Kind is what it counts as: [Timeout] for a piece that doesn't come; [Failed] for a stream that ends without its end mark; of an
 	// error inside of it, what that is.
@@ -194,8 +195,8 @@ func (w *streamWatch) came() *StreamError {
 	return w.late
 }
 
-// see looks at a piece: the error that stands in it.
-func (w *streamWatch) see(piece []byte) *StreamError {
+// see looks at a piece, the last one where the body has ended: the error that stands in it.
+func (w *streamWatch) see(piece []byte, last bool) *StreamError {
 	if w == nil {
 		return nil
 	}
@@ -206,28 +207,39 @@ func (w *streamWatch) see(piece []byte) *StreamError {
 		return nil
 	}
 	var found *StreamError
-	w.events.read(piece, func(event, data string) {
+	told := func(event, data string) {
 		if w.settings.ErrorOf != nil && found == nil {
-			if kind, text, isError := w.settings.ErrorOf(event, data); isError {
+			if kind, text, isError := w.caughtErrorOf(event, data); isError {
 				found = &StreamError{Kind: kind, Text: "an error in the stream: " + text}
 			}
 		}
 		w.events.marked = w.events.marked || slices.Contains(w.settings.EndMarks, data) || event != "" && slices.Contains(w.settings.EndMarks, event)
-	})
+	}
+	w.events.read(piece, told)
+	if last {
+		// The last event may lack the empty line after it.
+		w.events.read([]byte("\n\n"), told)
+	}
+	w.events.failed = w.events.failed || found != nil
 	return found
 }
 
-// end says that the body has ended: whether it has broken off.
-func (w *streamWatch) end() *StreamError {
-	if w == nil || w.events == nil {
+// caughtErrorOf asks the user's code, whose panic must not cost the reader the stream.
+func (w *streamWatch) caughtErrorOf(event, data string) (kind Kind, text string, isError bool) {
+	defer func() {
+		if recover() != nil {
+			isError = false
+		}
+	}()
+	return w.settings.ErrorOf(event, data)
+}
+
+// broken says of a body that has ended whether it has broken off. One with an error inside hasn't: that was its end.
+func (w *streamWatch) broken() *StreamError {
+	if w == nil || w.events == nil || w.events.marked || w.events.failed || len(w.settings.EndMarks) == 0 {
 		return nil
 	}
-	// The last event may lack the empty line after it.
-	found := w.see([]byte("\n\n"))
-	if found == nil && !w.events.marked && len(w.settings.EndMarks) > 0 {
-		found = &StreamError{Kind: Failed, Text: "the stream ended without its end mark"}
-	}
-	return found
+	return &StreamError{Kind: Failed, Text: "the stream ended without its end mark"}
 }
 
 // release lets go of the request's context, when nobody needs it any more.
@@ -245,8 +257,8 @@ type eventReader struct {
 	hasData    bool
 	// afterCR: the line's end may have another byte.
 	afterCR bool
-	// marked: an end mark has come.
-	marked bool
+	// marked: an end mark has come; failed: an error has.
+	marked, failed bool
 }
 
 func (r *eventReader) read(piece []byte, told func(event, data string)) {

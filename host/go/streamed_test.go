@@ -4,12 +4,17 @@ package softfuse_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -150,6 +155,118 @@ func TestAnErrorInsideAStreamIsAFailureAtOnce(t *testing.T) {
 	}
 }
 
+func TestAnErrorInsideAStreamIsToldByTheStreamAlone(t *testing.T) {
+	for _, said := range []string{
+		"data: {\"error\":\"the model has crashed\"}\n\n", "data: {\"error\":\"the model has crashed\"}",
+		"data: {\"error\":{\"type\":\"overloaded\"}}\n\nevent: error\ndata: gone\n\n",
+	} {
+		client, breaker, _, answer := streams(t, threeFailures, softfuse.ModelStream())
+		answer(says("data: 1\n\n", said))
+		// It ends as the service ended it: nothing else is wrong.
+		if body, err := read(t, client); err != nil || body != "data: 1\n\n"+said {
+			t.Errorf("%q %v", body, err)
+		}
+		if totals := status(t, breaker).Totals; totals.Failures != 1 || totals.Calls != 1 {
+			t.Errorf("%q: %+v", said, totals)
+		}
+		// The end may come by itself, too.
+		transport := softfuse.NewTransport(breaker, roundTripper(func(request *http.Request) (*http.Response, error) {
+			body := io.NopCloser(iotest.OneByteReader(strings.NewReader(said)))
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: body, Request: request}, nil
+		}))
+		transport.Stream = softfuse.ModelStream()
+		if body, err := read(t, &http.Client{Transport: transport}); err != nil || body != said {
+			t.Errorf("%q %v", body, err)
+		}
+	}
+}
+
+func TestACompressedStreamIsPassedOnAsItIs(t *testing.T) {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, err := io.WriteString(writer, whole)
+	must(t, err)
+	must(t, writer.Close())
+	scorer := &ends{shown: make(chan string, 10)}
+	scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{})
+	must(t, err)
+	get := func(encoding, accepts string, answer []byte) (string, softfuse.Totals) {
+		_, breaker := made(t, "trip_on = { quality_below = { threshold = 0.05, window = 100 } }")
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			if encoding == "identity" {
+				w.Header().Set("Content-Type", "Text/Event-Stream ; charset=utf-8")
+			}
+			w.Header().Set("Content-Encoding", encoding)
+			_, _ = w.Write(answer)
+		}))
+		defer server.Close()
+		transport := softfuse.NewTransport(breaker, nil)
+		transport.Stream, transport.Scoring = softfuse.ModelStream(), scoring
+		transport.ExchangeOf = func(*http.Request, *http.Response) *softfuse.Exchange { return &softfuse.Exchange{} }
+		request, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		must(t, err)
+		if accepts != "" {
+			request.Header.Set("Accept-Encoding", accepts)
+		}
+		response, err := transport.RoundTrip(request)
+		must(t, err)
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			body = []byte(err.Error())
+		}
+		return string(body), status(t, breaker).Totals
+	}
+	const broken = "the stream ended without its end mark"
+	half := []byte("data: 1\n\n")
+	for _, test := range []struct {
+		encoding, accepts string
+		answer            []byte
+		body              string
+		failures          uint64
+		shown             int
+	}{
+		// Whoever has asked for it gets it, and unpacks it.
+		{"gzip", "gzip", packed.Bytes(), packed.String(), 0, 0}, {"gzip, br", "gzip, br", half, string(half), 0, 0},
+		// What net/http has asked for it unpacks, and the others are none.
+		{"gzip", "", packed.Bytes(), whole, 0, 1}, {"identity", "gzip", half, broken, 1, 0}, {"", "gzip", []byte(whole), whole, 0, 1},
+	} {
+		body, totals := get(test.encoding, test.accepts, test.answer)
+		if body != test.body || totals.Failures != test.failures || totals.Calls != 1 {
+			t.Errorf("%q for %q: %q %+v", test.encoding, test.accepts, body, totals)
+		}
+		for range test.shown {
+			<-scorer.shown
+		}
+	}
+	scoring.Close()
+	if len(scorer.shown) != 0 {
+		t.Errorf("%q", <-scorer.shown)
+	}
+}
+
+func TestAPanicOverAnEventCostsNobodyTheStream(t *testing.T) {
+	settings := &softfuse.StreamSettings{EndMarks: []string{"[DONE]"}, ErrorOf: func(_, data string) (softfuse.Kind, string, bool) {
+		if strings.Contains(data, "Paris") {
+			panic("no such city")
+		}
+		return softfuse.Overloaded, "too much", strings.Contains(data, "error")
+	}}
+	client, breaker, _, answer := streams(t, threeFailures, settings)
+	answer(says(whole))
+	if body, err := read(t, client); body != whole || err != nil {
+		t.Errorf("%q %v", body, err)
+	}
+	answer(says("data: Paris\n\ndata: an error\n\n", whole))
+	if _, err := read(t, client); err != nil {
+		t.Error(err)
+	}
+	if found := status(t, breaker); found.Totals.Successes != 1 || found.Totals.Failures != 1 || found.LastFailure.Kind != softfuse.Overloaded {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestAnEventIsReadInPiecesOfAnySize(t *testing.T) {
 	settings := softfuse.ModelStream()
 	_, breaker := made(t, threeFailures)
@@ -246,6 +363,9 @@ func (s *endsStream) Push(piece []byte) (*softfuse.Verdict, error) {
 	if strings.Contains(s.seen.String(), "worthless") {
 		return &softfuse.Verdict{Score: 0, Scored: true}, nil
 	}
+	if strings.Contains(s.seen.String(), "nonsense") {
+		return &softfuse.Verdict{Score: math.NaN(), Scored: true}, nil
+	}
 	return nil, nil
 }
 
@@ -328,7 +448,7 @@ func TestAnAnswerStreamGivesItsScoreToItsCall(t *testing.T) {
 	if settled.Change == nil || !strings.Contains(settled.Change.String(), "0.1") {
 		t.Errorf("%v", settled.Change)
 	}
-	// A scorer that panics gives no score.
+	// A scorer that panics gives no score, nor does one that says a number which is none.
 	_, err = breaker.Reset()
 	must(t, err)
 	permit, err = breaker.Permit()
@@ -336,10 +456,110 @@ func TestAnAnswerStreamGivesItsScoreToItsCall(t *testing.T) {
 	third := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
 	third.Discard()
 	var failure *softfuse.ScorerFailure
+	fourth := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
+	if verdict := fourth.Push([]byte("nonsense")); verdict != nil {
+		t.Errorf("%+v", verdict)
+	}
+	if verdict, err := fourth.Finish(true); !errors.As(err, &failure) || failure.Reason != "invalid-score" || verdict.Scored {
+		t.Errorf("%+v %v", verdict, err)
+	}
 	scorer.streams = false
 	empty := scoring.Stream(permit.Reporter(), &softfuse.Exchange{})
 	if _, err := empty.Finish(true); !errors.As(err, &failure) || failure.Reason != "panicked" {
 		t.Errorf("%v", err)
 	}
 	permit.Cancel()
+}
+
+// inFlight is a body of which one more piece comes when it is closed, as one may that was on its way.
+type inFlight struct {
+	closed chan struct{}
+	pieces int
+}
+
+func (b *inFlight) Read(into []byte) (int, error) {
+	<-b.closed
+	if b.pieces++; b.pieces > 20 {
+		return 0, io.EOF
+	}
+	return copy(into, "data: 1\n\n"), nil
+}
+
+func (b *inFlight) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// alone scores as one that may be used by one goroutine at a time, and not after its end.
+type alone struct {
+	ends
+	wrong atomic.Int32
+	ended chan struct{}
+}
+
+type aloneStream struct {
+	scorer *alone
+	// uses is plain memory, for the race detector.
+	uses int
+	busy atomic.Bool
+	over bool
+}
+
+func (s *alone) Stream(*softfuse.Exchange) (softfuse.ScoreStream, error) {
+	return &aloneStream{scorer: s}, nil
+}
+
+func (s *aloneStream) use(last bool) {
+	if !s.busy.CompareAndSwap(false, true) || s.over {
+		s.scorer.wrong.Add(1)
+	}
+	s.uses++
+	s.over = last
+	time.Sleep(10 * time.Microsecond)
+	s.busy.Store(false)
+	if last {
+		s.scorer.ended <- struct{}{}
+	}
+}
+
+func (s *aloneStream) Push([]byte) (*softfuse.Verdict, error) { s.use(false); return nil, nil }
+
+func (s *aloneStream) Finish(bool) (softfuse.Verdict, error) {
+	s.use(true)
+	return softfuse.Verdict{Score: 1, Scored: true}, nil
+}
+
+func (s *aloneStream) Discard() { s.use(true) }
+
+func TestABodyMayBeClosedWhileItIsRead(t *testing.T) {
+	const policy = "trip_on = { quality_below = { threshold = 0.5, window = 2 } }"
+	_, breaker := made(t, policy)
+	scorer := &alone{ends: ends{streams: true}, ended: make(chan struct{}, 1)}
+	// One that has ended may hold its place for a moment longer.
+	scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{StreamsMax: 9})
+	must(t, err)
+	defer scoring.Close()
+	transport := softfuse.NewTransport(breaker, roundTripper(func(request *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &inFlight{closed: make(chan struct{})}, Request: request}, nil
+	}))
+	transport.Scoring = scoring
+	transport.ExchangeOf = func(*http.Request, *http.Response) *softfuse.Exchange { return &softfuse.Exchange{} }
+	client := &http.Client{Transport: transport}
+	for range 100 {
+		response, err := client.Get("http://model.test/")
+		must(t, err)
+		var group sync.WaitGroup
+		group.Go(func() { _, _ = io.Copy(io.Discard, response.Body) })
+		must(t, response.Body.Close())
+		<-scorer.ended
+		group.Wait()
+		// Nor does who reads on after the end harm anything.
+		_, _ = response.Body.Read(make([]byte, 1))
+	}
+	if wrong := scorer.wrong.Load(); wrong != 0 {
+		t.Errorf("%d times it was used by two, or after its end", wrong)
+	}
+	if totals := status(t, breaker).Totals; totals.Successes != 100 || totals.Calls != 100 {
+		t.Errorf("%+v", totals)
+	}
 }

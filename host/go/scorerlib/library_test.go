@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,4 +208,33 @@ func TestStreams(t *testing.T) {
 	must(t, err)
 	given.Discard()
 	given.Discard()
+}
+
+func TestAStreamMayBeEndedWhileItIsUsed(t *testing.T) {
+	scorer := load(t, "text", component(t, "text"), softfuse.ScorerSettings{InstancesMax: 2, Deadline: time.Minute})
+	for range 50 {
+		stream, err := scorer.Stream(text(""))
+		must(t, err)
+		var ended atomic.Int32
+		var group sync.WaitGroup
+		for at := range 4 {
+			group.Go(func() {
+				for range 20 {
+					if verdict, err := stream.Push([]byte(prose)); err != nil && !errors.Is(err, scorerlib.ErrClosed) {
+						t.Errorf("%+v %v", verdict, err)
+					}
+				}
+				if _, err := stream.Finish(at == 0); err == nil {
+					ended.Add(1)
+				} else if !errors.Is(err, scorerlib.ErrClosed) {
+					t.Error(err)
+				}
+				stream.Discard()
+			})
+		}
+		group.Wait()
+		if ended.Load() != 1 {
+			t.Errorf("it has ended %d times", ended.Load())
+		}
+	}
 }

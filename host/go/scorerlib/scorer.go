@@ -125,7 +125,8 @@ func (s *Scorer) Score(exchange *softfuse.Exchange) (softfuse.Verdict, error) {
 	return made, err
 }
 
-// Stream begins to score an answer that comes in pieces, in an instance of its own from its first piece to its end.
+// Stream begins to score an answer that comes in pieces, in an instance of its own from its first piece to its end. After that its methods
+// say [ErrClosed].
 func (s *Scorer) Stream(exchange *softfuse.Exchange) (softfuse.ScoreStream, error) {
 	s.lock.RLock()
 	defer s.lock.RUnlock()
@@ -144,11 +145,15 @@ func (s *Scorer) Stream(exchange *softfuse.Exchange) (softfuse.ScoreStream, erro
 // stream is sf_stream. What it needs of its scorer lives as long as it does.
 type stream struct {
 	library *Library
-	handle  handle
+	// lock is held by whoever uses the handle: it isn't freed meanwhile, and one thread at a time is in it.
+	lock   sync.Mutex
+	handle handle
 }
 
 // Push shows the next piece.
 func (s *stream) Push(piece []byte) (*softfuse.Verdict, error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
 	if s.handle == 0 {
 		return nil, ErrClosed
 	}
@@ -167,13 +172,13 @@ func (s *stream) Push(piece []byte) (*softfuse.Verdict, error) {
 
 // Finish ends it.
 func (s *stream) Finish(complete bool) (softfuse.Verdict, error) {
-	if s.handle == 0 {
+	ended := s.take()
+	if ended == 0 {
 		return softfuse.Verdict{}, ErrClosed
 	}
 	var pins pins
 	defer pins.Unpin()
-	verdict, ended := pins.verdict(), s.handle
-	s.handle = 0
+	verdict := pins.verdict()
 	if code := s.library.streamFinish(ended, int32(flag(complete)), verdict); code != codeOK {
 		return softfuse.Verdict{}, s.library.failure(code, 0)
 	}
@@ -183,8 +188,16 @@ func (s *stream) Finish(complete bool) (softfuse.Verdict, error) {
 
 // Discard gives it up.
 func (s *stream) Discard() {
-	if s.handle != 0 {
-		s.library.streamFree(s.handle)
-		s.handle = 0
+	if ended := s.take(); ended != 0 {
+		s.library.streamFree(ended)
 	}
+}
+
+// take takes the handle from whoever comes later: whoever has it frees it.
+func (s *stream) take() handle {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	taken := s.handle
+	s.handle = 0
+	return taken
 }

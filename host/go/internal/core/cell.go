@@ -39,7 +39,8 @@ type Cell struct {
 	// placed: it has its place there, until it leaves.
 	placed      bool
 	incarnation uint32
-	id          uint32
+	// chair is where it sits in that incarnation.
+	chair *chair
 	// unsaved counts records since it was saved: what a failure would lose.
 	unsaved uint64
 	// Due: it is to be saved whatever has passed since.
@@ -49,6 +50,13 @@ type Cell struct {
 	snapshotFailed bool
 	// opening: it has opened since it was saved, and couldn't be saved again.
 	opening *opening
+}
+
+// chair is a breaker's seat as its slot keeps it, under the slot's lock: a hot upgrade moves it to another instance.
+type chair struct {
+	who *Who
+	// id is the breaker's handle in the instance that is at work.
+	id uint32
 }
 
 // opening is how a circuit opened.

@@ -15,9 +15,18 @@ const policiesMax = 256
 type live struct {
 	instance *Instance
 	guest    *wit.Guest
-	policies map[uint64]wit.PolicyID
+	policies map[uint64]known
 	// order is in which they were compiled.
 	order []uint64
+	// seated are those who sit here, for a hot upgrade.
+	seated map[*chair]struct{}
+}
+
+// known is a policy that the instance has compiled.
+type known struct {
+	id wit.PolicyID
+	// breakerBytes is what this component says that a breaker of it takes.
+	breakerBytes uint64
 }
 
 func newLive(component *Compiled) (*live, *Failure) {
@@ -30,7 +39,7 @@ func newLive(component *Compiled) (*live, *Failure) {
 		instance.Close()
 		return nil, failed(NotStarting, "the breaker component: %v", err)
 	}
-	return &live{instance: instance, guest: guest, policies: map[uint64]wit.PolicyID{}}, nil
+	return &live{instance: instance, guest: guest, policies: map[uint64]known{}, seated: map[*chair]struct{}{}}, nil
 }
 
 // taking is why a breaker got no seat.
@@ -54,31 +63,31 @@ func (l *live) loadPolicy(uid uint64, text string) (wit.PolicyInfo, []wit.Policy
 		if len(l.order) == policiesMax {
 			oldest := l.order[0]
 			l.order = append(l.order[:0], l.order[1:]...)
-			id := l.policies[oldest]
+			dropped := l.policies[oldest]
 			delete(l.policies, oldest)
-			if err := l.guest.DropPolicy(id); err != nil {
+			if err := l.guest.DropPolicy(dropped.id); err != nil {
 				return wit.PolicyInfo{}, nil, l.instance.Fault(err)
 			}
 		}
 		l.order = append(l.order, uid)
 	}
-	l.policies[uid] = loaded.Value.ID
+	l.policies[uid] = known{id: loaded.Value.ID, breakerBytes: loaded.Value.BreakerBytes}
 	return loaded.Value, nil, nil
 }
 
-func (l *live) policy(who *Who) (wit.PolicyID, taking) {
-	if id, known := l.policies[who.Policy.UID]; known {
-		return id, taking{}
+func (l *live) policy(who *Who) (known, taking) {
+	if found, isKnown := l.policies[who.Policy.UID]; isKnown {
+		return found, taking{}
 	}
 	info, problems, failure := l.loadPolicy(who.Policy.UID, who.Policy.Text)
 	if failure != nil {
-		return 0, taking{failure: failure}
+		return known{}, taking{failure: failure}
 	}
 	if len(problems) > 0 {
 		text := fmt.Sprintf("the breaker component refuses the policy of `%s`: %s", who.Name, problems[0].Message)
-		return 0, taking{failure: failed(PolicyRefused, "%s", text), refused: true}
+		return known{}, taking{failure: failed(PolicyRefused, "%s", text), refused: true}
 	}
-	return info.ID, taking{}
+	return known{id: info.ID, breakerBytes: info.BreakerBytes}, taking{}
 }
 
 // take seats a breaker, from its snapshot where there is one that the component takes: its handle, and whether it was.
@@ -96,7 +105,7 @@ func (l *live) take(cell *Cell, who *Who, now int64) (id uint32, fromSnapshot bo
 			return id, true, taking{}
 		}
 	}
-	made, err := l.guest.Create(policy, beginning(who.Name, textBytesMax), who.Salt, Nanos(now))
+	made, err := l.guest.Create(policy.id, beginning(who.Name, textBytesMax), who.Salt, Nanos(now))
 	switch {
 	case err != nil:
 		return 0, false, taking{failure: l.instance.Fault(err)}
@@ -113,8 +122,8 @@ func (l *live) take(cell *Cell, who *Who, now int64) (id uint32, fromSnapshot bo
 	return 0, false, taking{failure: failure, refused: true}
 }
 
-func (l *live) restore(policy wit.PolicyID, saved *Saved, now int64) (uint32, *wit.RestoreError, *Failure) {
-	made, err := l.guest.Restore(policy, saved.Bytes, Nanos(now), Since(now, saved.At))
+func (l *live) restore(policy known, saved *Saved, now int64) (uint32, *wit.RestoreError, *Failure) {
+	made, err := l.guest.Restore(policy.id, saved.Bytes, Nanos(now), Since(now, saved.At))
 	if err != nil {
 		return 0, nil, l.instance.Fault(err)
 	}

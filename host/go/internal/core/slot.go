@@ -67,7 +67,9 @@ type Slot struct {
 	// incarnation is bumped with each instance, so that a seat in an earlier one is known for gone. The first is 1.
 	incarnation uint32
 	startedAt   int64
-	failures    []int64
+	// latest is the latest time that any breaker was called with.
+	latest   int64
+	failures []int64
 	// rests are those since the component last lived long.
 	rests   int
 	resting *resting
@@ -102,14 +104,20 @@ func (s *Slot) Seat(cell *Cell, who *Who, now int64, run func(*Seat) *Failure) *
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	seat := Seat{Cell: cell, slot: s, now: now}
+	s.latest = max(s.latest, now)
 	if cell.incarnation != s.incarnation || s.live == nil {
-		restored, failure := s.takeSeat(cell, who, now)
-		if failure != nil {
-			return failure
+		if s.sits(cell) {
+			// A hot upgrade brought it along. What it has seen since its last snapshot is still not saved.
+			cell.incarnation = s.incarnation
+		} else {
+			restored, failure := s.takeSeat(cell, who, now)
+			if failure != nil {
+				return failure
+			}
+			seat.Restored = restored
 		}
-		seat.Restored = restored
 	}
-	seat.Guest, seat.ID = s.live.guest, cell.id
+	seat.Guest, seat.ID = s.live.guest, cell.chair.id
 	return run(&seat)
 }
 
@@ -141,6 +149,15 @@ func (s *Seat) Save() *Failure {
 	return nil
 }
 
+// sits says whether a breaker has its chair in the instance that is at work.
+func (s *Slot) sits(cell *Cell) bool {
+	if s.live == nil || cell.chair == nil {
+		return false
+	}
+	_, found := s.live.seated[cell.chair]
+	return found
+}
+
 func (s *Slot) takeSeat(cell *Cell, who *Who, now int64) (*Restored, *Failure) {
 	if failure := s.start(); failure != nil {
 		return nil, failure
@@ -161,7 +178,8 @@ func (s *Slot) takeSeat(cell *Cell, who *Who, now int64) (*Restored, *Failure) {
 	unsaved := cell.unsaved
 	hadSaved := cell.saved != nil
 	cell.snapshotFailed, cell.unsaved = false, 0
-	cell.incarnation, cell.id = s.incarnation, id
+	cell.incarnation, cell.chair = s.incarnation, &chair{who: who, id: id}
+	s.live.seated[cell.chair] = struct{}{}
 	if !cameBack && !gaveUp && (!hadSaved || fromSnapshot) {
 		cell.unsaved = 0
 		return nil, nil
@@ -250,12 +268,13 @@ func (s *Slot) Unseat(cell *Cell) {
 		cell.placed = false
 		s.room.remove(cell.claim)
 	}
-	incarnation := cell.incarnation
-	cell.incarnation = 0
-	if s.live == nil || incarnation != s.incarnation {
+	left, sat := cell.chair, s.sits(cell)
+	cell.incarnation, cell.chair = 0, nil
+	if !sat {
 		return
 	}
-	if err := s.live.guest.DropBreaker(cell.id); err != nil {
+	delete(s.live.seated, left)
+	if err := s.live.guest.DropBreaker(left.id); err != nil {
 		s.fail(s.live.instance.Fault(err))
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 // Slots are instances, each made when the first breaker takes its seat there.
 type Slots struct {
+	// using is held, for reading, by whoever uses the component beside the slots: a hot upgrade frees its code.
+	using     sync.RWMutex
 	component *Compiled
 	slots     []*Slot
 	lock      sync.Mutex
@@ -38,13 +40,19 @@ func NewSlots(component *Compiled, instances int, now func() int64, rest RestSet
 	made.bytesMax = sync.OnceValue(func() uint64 {
 		initial := 0
 		// One that can't be made has nothing to say of it.
-		if scratch, failure := newLive(component); failure == nil {
+		if scratch, failure := newLive(made.component); failure == nil {
 			initial = scratch.instance.InitialBytes
 			scratch.instance.Close()
 		}
-		return breakersBytesMax(component.bounds, initial)
+		return breakersBytesMax(made.component.bounds, initial)
 	})
 	return made
+}
+
+func (s *Slots) breakersBytesMax() uint64 {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	return s.bytesMax()
 }
 
 // Place is a place for a breaker, in the instance that is claimed least of, of several in turn. It comes back from a snapshot, where
@@ -54,7 +62,7 @@ func (s *Slots) Place(who *Who, saved *Saved) (*Cell, *NoRoom) {
 	if saved != nil {
 		bytes = len(saved.Bytes)
 	}
-	claim, most := claimOf(who.Policy.Info.BreakerBytes, bytes), s.bytesMax()
+	claim, most := claimOf(who.Policy.Info.BreakerBytes, bytes), s.breakersBytesMax()
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var least *Slot
@@ -80,7 +88,7 @@ func (s *Slots) Place(who *Who, saved *Saved) (*Cell, *NoRoom) {
 
 // CheckRoom says whether so many breakers with this policy find a place, and nobody else.
 func (s *Slots) CheckRoom(policy *Policy, breakers int) *NoRoom {
-	no := s.noRoom(claimOf(policy.Info.BreakerBytes, 0), s.bytesMax())
+	no := s.noRoom(claimOf(policy.Info.BreakerBytes, 0), s.breakersBytesMax())
 	if uint64(breakers) <= no.Fit {
 		return nil
 	}
@@ -100,6 +108,8 @@ func (s *Slots) Any() *Slot { return s.slots[0] }
 // TryRestore says whether the component takes a snapshot under this policy: tried in an instance of its own, since bytes from
 // elsewhere may make it fail, which must hurt nobody.
 func (s *Slots) TryRestore(who *Who, saved *Saved, now int64) (*wit.RestoreError, *Failure) {
+	s.using.RLock()
+	defer s.using.RUnlock()
 	scratch, failure := newLive(s.component)
 	if failure != nil {
 		return nil, failure
