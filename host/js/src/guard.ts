@@ -8,7 +8,7 @@ import { type AnswerScorer, type CallOptions, type FallbackCause, type GuardOpti
 import { ADMIT, type Grant } from './lease.js';
 import { Permit, SUCCESS, type Settled } from './permit.js';
 import { inCall } from './quality.js';
-import { watched } from './stream.js';
+import { type StreamEnd, watched } from './stream.js';
 import { type Outcome, isOutcomeKind, isScore, scoreUnits } from './types.js';
 
 /** Scores that a scorer may still owe at once, of one guard; beyond, answers are dropped unscored, and counted. */
@@ -239,7 +239,8 @@ export class Guard<F = never> {
     const begins = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
     if (begins.kind !== 'success') return undefined;
     const now = this.breaker.home.clock.now();
-    return watched(value, stream, permit.startedAt < 0 ? 0 : (now - permit.startedAt) / 1e6, {
+    const tookMs = permit.startedAt < 0 ? 0 : (now - permit.startedAt) / 1e6;
+    const end: StreamEnd = {
       ended: (answer, complete) => {
         const exchange = scorer === undefined ? undefined : this.exchange(permit, begins, value, args);
         if (exchange === undefined) this.settle(permit, begins);
@@ -249,7 +250,14 @@ export class Guard<F = never> {
         this.settle(permit, this.classified({ ok: false, error }) ?? classifyError(error, signal));
       },
       fault: (failure) => this.breaker.fault('stream', failure),
-    });
+    };
+    try {
+      return watched(value, stream, tookMs, end);
+    } catch (failure) {
+      // An answer that can't be looked at is handed over as it is: the call has succeeded.
+      end.fault(failure);
+      return undefined;
+    }
   }
 
   private answered(permit: Permit, value: unknown, args: unknown[], signal?: AbortSignal): unknown {

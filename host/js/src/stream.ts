@@ -195,9 +195,10 @@ class Watch {
   }
 }
 
-function watchedBody(source: ReadableStream, watch: Watch): ReadableStream {
+/** A body that passes the source's pieces on; or lets go of the source, as long as nothing was read. */
+function watchedBody(source: ReadableStream, watch: Watch): { body: ReadableStream; letGo: () => void } {
   const reader = source.getReader();
-  return new ReadableStream(
+  const body = new ReadableStream(
     {
       async pull(controller) {
         try {
@@ -225,6 +226,7 @@ function watchedBody(source: ReadableStream, watch: Watch): ReadableStream {
     // Nothing is read ahead, so that the reader's own time doesn't count.
     { highWaterMark: 0 },
   );
+  return { body, letGo: () => reader.releaseLock() };
 }
 
 function watchedIterator(source: AsyncIterator<unknown>, watch: Watch): AsyncIterableIterator<unknown> {
@@ -283,22 +285,37 @@ function isBody(value: unknown): value is ReadableStream {
   return typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function';
 }
 
+/** The same response with its body watched; undefined where none can be made of it. */
+function watchedResponse(source: Response, body: ReadableStream, watch: Watch): Response | undefined {
+  const { headers, status, statusText, url, redirected, type } = source;
+  // Somebody has read it, or is at it: that reader's, not ours.
+  if (source.bodyUsed || body.locked) return undefined;
+  if (headers.get('content-type')?.startsWith('text/event-stream') === true) watch.readEvents();
+  let response: Response;
+  const passing = watchedBody(body, watch);
+  try {
+    response = new Response(passing.body, { status, statusText, headers });
+  } catch {
+    // What only looks like a response may have a status that none with a body has.
+    passing.letGo();
+    return undefined;
+  }
+  // What a response that was made by hand can't say.
+  for (const [key, said] of Object.entries({ url, redirected, type })) Object.defineProperty(response, key, { value: said, configurable: true });
+  return response;
+}
+
 /**
- * The same answer, watched; undefined where it doesn't come in pieces. `tookMs` is what the call has taken so far.
+ * The same answer, watched; undefined where it doesn't come in pieces, or its pieces are somebody else's already: a body that is locked, or
+ * was read. `tookMs` is what the call has taken so far.
  * @internal
  */
 export function watched(value: unknown, options: StreamOptions, tookMs: number, end: StreamEnd): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
   const watch = new Watch(options, end, tookMs);
-  if (isBody(value)) return watchedBody(value, watch);
-  const { body, headers, status, statusText, url, redirected, type } = value as Response;
-  if (isBody(body) && typeof headers?.get === 'function') {
-    if (headers.get('content-type')?.startsWith('text/event-stream') === true) watch.readEvents();
-    const response = new Response(watchedBody(body, watch), { status, statusText, headers });
-    // What a response that was made by hand can't say.
-    for (const [key, said] of Object.entries({ url, redirected, type })) Object.defineProperty(response, key, { value: said, configurable: true });
-    return response;
-  }
+  if (isBody(value)) return value.locked ? undefined : watchedBody(value, watch).body;
+  const { body, headers } = value as Response;
+  if (isBody(body) && typeof headers?.get === 'function') return watchedResponse(value as Response, body, watch);
   if (typeof (value as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function') return watchedIterable(value as AsyncIterable<unknown>, watch);
   return undefined;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import test from 'node:test';
-import { Registry, StreamError, circuitBreaker, guardedFetch, modelError, modelStream } from 'softfuse';
+import { ManualClock, Registry, StreamError, circuitBreaker, guardedFetch, modelError, modelStream } from 'softfuse';
 
 const POLICY = 'trip_on = { consecutive_failures = 9 }';
 const WHOLE = 'data: {"choices":[{"delta":{"content":"Paris"}}]}\n\ndata: [DONE]\n\n';
@@ -119,6 +119,39 @@ test('a stream that breaks off fails, and a reader who has had enough is no fail
   const answer = await refused.ask();
   assert.equal(refused.lastFailure(), 'rate-limited');
   assert.equal(await answer.text(), 'no');
+});
+
+test('an answer whose body is being read, or was, is settled and handed over as it is', async () => {
+  const locked = () => {
+    const response = events([WHOLE]);
+    response.body.getReader();
+    return response;
+  };
+  const used = async () => {
+    const response = events(['data: 1\n\n']);
+    assert.equal(await response.text(), 'data: 1\n\n');
+    return response;
+  };
+  const lockedBody = () => locked().body;
+  // It only looks like a response: none with this status has a body.
+  const foreign = () => ({ status: 101, ok: true, headers: new Headers(), body: events([WHOLE]).body });
+  const shy = () => ({
+    get body() {
+      throw new Error('not before it is loaded');
+    },
+  });
+  const probing = `${POLICY}\nhalf_open_after = "1s"\nhalf_open_max_calls = 1\nrecovery_threshold = 1`;
+  for (const answer of [locked, used, lockedBody, foreign, shy]) {
+    const clock = new ManualClock();
+    const { ask, totals } = guarded(() => made, { registry: new Registry({ clock }) }, probing);
+    ask.breaker.trip('to have it probed');
+    clock.advanceMs(1_000);
+    const made = await answer();
+    assert.equal(await ask(), made, answer.name);
+    assert.deepEqual([ask.breaker.state, totals().calls, totals().successes], ['closed', 1, 1], answer.name);
+  }
+  const { ask } = guarded(foreign);
+  assert.equal(await new Response((await ask()).body).text(), WHOLE);
 });
 
 test('async iterables and streams are watched, with all else that they are', async () => {
