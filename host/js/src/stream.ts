@@ -20,9 +20,12 @@ export interface StreamOptions {
   endMarks?: readonly string[];
   /** Says of an event of such a response what it counts as, where it tells of an error. */
   errorOf?: (event: StreamEvent) => StreamFailure | undefined;
-  /** Says of a piece of an async iterable whether it is the last, so that an iterable that ends before has broken off. */
+  /**
+   * Says of a piece of an async iterable, or of a `ReadableStream` of values, whether it is the last, so that one that ends before has broken
+   * off. It isn't asked of bytes, which are cut anywhere, and so never of a `Response`'s: its end is told by `endMarks`, or nothing.
+   */
   isLast?: (piece: any) => boolean;
-  /** The text of a piece of an async iterable, for the scorer. Bytes and strings are their own. */
+  /** The text of such a piece, for the scorer. Bytes and strings are their own. */
   textOf?: (piece: any) => string | undefined;
   /** What is kept for the scorer, in bytes. Default 65,536. */
   answerBytesMax?: number;
@@ -76,11 +79,20 @@ export interface StreamEnd {
   fault(failure: unknown): void;
 }
 
+/** A piece's bytes, where it is of bytes. */
+function bytesOf(piece: unknown): Uint8Array | undefined {
+  if (piece instanceof Uint8Array) return piece;
+  if (ArrayBuffer.isView(piece)) return new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
+  return piece instanceof ArrayBuffer ? new Uint8Array(piece) : undefined;
+}
+
 /** Watches one stream. */
 class Watch {
   private over = false;
   private pieces = 0;
   private marked = false;
+  /** Its pieces are bytes. */
+  private isBytes = false;
   private readonly kept: Uint8Array[] = [];
   private keptBytes = 0;
   private cut = false;
@@ -95,8 +107,10 @@ class Watch {
     private readonly tookMs: number,
   ) {}
 
-  /** The pieces are a stream of events. */
-  readEvents(): void {
+  /** The pieces are the bytes of a response of this content type. */
+  readResponse(contentType: string | null): void {
+    this.isBytes = true;
+    if (contentType?.startsWith('text/event-stream') !== true) return;
     const { endMarks = [], errorOf } = this.options;
     if (endMarks.length === 0 && errorOf === undefined) return;
     this.reader = new EventReader((event) => {
@@ -141,11 +155,17 @@ class Watch {
   /** A piece has come. */
   piece(piece: unknown): void {
     this.pieces += 1;
-    const { isLast, textOf } = this.options;
-    if (isLast !== undefined && this.reader === undefined) this.marked ||= this.asked(() => isLast(piece)) === true;
-    const text = typeof piece === 'string' || piece instanceof Uint8Array ? piece : this.asked(() => textOf?.(piece));
-    if (text !== undefined) this.keep(typeof text === 'string' ? new TextEncoder().encode(text) : text);
-    if (this.reader !== undefined && piece instanceof Uint8Array) this.reader.read(this.decoder.decode(piece, { stream: true }));
+    const bytes = bytesOf(piece);
+    if (bytes !== undefined) {
+      this.isBytes = true;
+      this.keep(bytes);
+      this.reader?.read(this.decoder.decode(bytes, { stream: true }));
+    } else {
+      const { isLast, textOf } = this.options;
+      if (isLast !== undefined) this.marked ||= this.asked(() => isLast(piece)) === true;
+      const text = typeof piece === 'string' ? piece : this.asked(() => textOf?.(piece));
+      if (typeof text === 'string') this.keep(new TextEncoder().encode(text));
+    }
     // An error inside is the reader's to read; the breaker needn't wait for the end.
     if (this.failure !== undefined) this.failed(this.failure);
   }
@@ -162,7 +182,8 @@ class Watch {
   /** The stream has ended by itself. Throws where that was too early. */
   ended(): void {
     this.reader?.end();
-    const asks = this.reader === undefined ? this.options.isLast !== undefined : (this.options.endMarks ?? []).length > 0;
+    const { isLast, endMarks = [] } = this.options;
+    const asks = this.reader === undefined ? isLast !== undefined && !this.isBytes : endMarks.length > 0;
     if (asks && !this.marked) this.failure ??= new StreamError('error', 'the stream ended without its end mark');
     if (this.failure === undefined) return this.finish(true);
     // What was told of inside has been read already.
@@ -290,7 +311,7 @@ function watchedResponse(source: Response, body: ReadableStream, watch: Watch): 
   const { headers, status, statusText, url, redirected, type } = source;
   // Somebody has read it, or is at it: that reader's, not ours.
   if (source.bodyUsed || body.locked) return undefined;
-  if (headers.get('content-type')?.startsWith('text/event-stream') === true) watch.readEvents();
+  watch.readResponse(headers.get('content-type'));
   let response: Response;
   const passing = watchedBody(body, watch);
   try {

@@ -218,6 +218,45 @@ test('async iterables and streams are watched, with all else that they are', asy
   assert.deepEqual([await whole.ask(), whole.totals().successes], ['Paris', 1]);
 });
 
+test('bytes end anywhere: only values are asked whether they are the last', async () => {
+  const asked = [];
+  const stream = { isLast: (piece) => (asked.push(piece), piece.last === true) };
+  const streamOf = (...pieces) => new ReadableStream({ start: (controller) => (pieces.forEach((piece) => controller.enqueue(piece)), controller.close()) });
+  const bytes = encoder.encode('{"text":"Paris"}');
+  const readAll = async (answer) => {
+    for await (const piece of answer.body ?? answer) void piece;
+  };
+  for (const whole of [
+    () => new Response('{"text":"Paris"}', { headers: { 'content-type': 'application/json' } }),
+    () => new Response(streamOf()),
+    () => new Response(streamOf(bytes), { headers: { 'content-type': 'text/event-stream' } }),
+    () => streamOf(bytes),
+    () => streamOf(bytes.buffer, new DataView(bytes.buffer, 1, 2)),
+    async function* chunks() {
+      yield Buffer.from('Paris');
+    },
+  ]) {
+    const { ask, totals } = guarded(whole, { stream });
+    await readAll(await ask());
+    assert.deepEqual([totals().successes, totals().calls, asked], [1, 1, []], String(whole));
+  }
+  const values = guarded(() => streamOf({ text: 'Paris' }, { last: true }), { stream });
+  await readAll(await values.ask());
+  assert.deepEqual([values.totals().successes, asked.length], [1, 2]);
+  for (const short of [() => streamOf({ text: 'Pa' }), () => streamOf(), () => streamOf('Paris')]) {
+    const { ask, lastFailure } = guarded(short, { stream });
+    await assert.rejects(async () => readAll(await ask()), /without its end mark/);
+    assert.equal(lastFailure(), 'error');
+  }
+  // A view is kept as the bytes that it shows.
+  const shown = [];
+  const scorer = { name: 'mine', score: async ({ answer }) => void shown.push(new TextDecoder().decode(answer.content)) };
+  const options = { stream: {}, scorer, exchange: () => ({}) };
+  const scored = guarded(() => streamOf(new DataView(bytes.buffer, 9, 5), bytes.buffer), options, 'trip_on = { quality_below = 0.5 }');
+  await readAll(await scored.ask());
+  assert.deepEqual(shown, ['Paris{"text":"Paris"}']);
+});
+
 test('a streamed answer is scored when it has ended', async () => {
   const shown = [];
   const scorer = { name: 'mine', score: async (exchange) => (shown.push(exchange), 0.1) };
