@@ -41,6 +41,7 @@ export interface GuardOptions<F = never> {
   replaceBelow?: number;
   /**
    * Watches answers that come in pieces (a `Response` with a body, a `ReadableStream`, an async iterable): the call has ended when its answer has.
+   * Of an iterable the methods that read it are replaced. What can't be watched (a body that was read, a frozen object) has ended the call.
    * {@link modelStream} makes the usual options. What `exchange` gives is shown to the scorer with what came, unless it has a content.
    */
   stream?: StreamOptions;
@@ -86,9 +87,10 @@ export function checkGuardOptions(options: GuardOptions<unknown>): void {
   if (stream !== undefined) checkStreamOptions(stream);
 }
 
-/** What a scorer is shown of a streamed answer: what came, unless the user gave a content. */
-export function withAnswer(exchange: unknown, bytes: Uint8Array, complete: boolean): unknown {
+/** What a scorer is shown of a streamed answer: what came, unless the user gave a content; undefined where there is neither. */
+export function withAnswer(exchange: unknown, bytes: Uint8Array | undefined, complete: boolean): unknown {
   const { answer } = exchange as { answer?: unknown };
   if (typeof answer === 'string' || (answer as { content?: unknown } | undefined)?.content !== undefined) return exchange;
+  if (bytes === undefined) return undefined;
   return { ...(exchange as object), answer: { ...(answer as object | undefined), content: bytes, truncated: !complete } };
 }

@@ -243,8 +243,9 @@ export class Guard<F = never> {
     const end: StreamEnd = {
       ended: (answer, complete) => {
         const exchange = scorer === undefined ? undefined : this.exchange(permit, begins, value, args);
-        if (exchange === undefined) this.settle(permit, begins);
-        else this.scoreLate(permit, begins, withAnswer(exchange, answer, complete));
+        const shown = exchange === undefined ? undefined : withAnswer(exchange, answer, complete);
+        if (shown === undefined) this.settle(permit, begins);
+        else this.scoreLate(permit, begins, shown);
       },
       failed: (error) => {
         this.settle(permit, this.classified({ ok: false, error }) ?? classifyError(error, signal));

@@ -3,6 +3,7 @@
 
 import { StreamError } from './errors.js';
 import { EventReader, type StreamEvent, type StreamFailure, modelError } from './events.js';
+import { watchedIterable } from './iterables.js';
 
 /** What is kept of an answer for its scorer, in bytes, unless the options say otherwise. */
 const ANSWER_BYTES_MAX = 65_536;
@@ -71,8 +72,8 @@ export function checkStreamOptions(options: StreamOptions): void {
 
 /** What the call comes to. @internal */
 export interface StreamEnd {
-  /** It has come to its end, or its reader has had enough; with what came, as far as it is kept. */
-  ended(answer: Uint8Array, complete: boolean): void;
+  /** It has come to its end, or its reader has had enough; with what came, as far as it is kept: undefined where nobody has seen it. */
+  ended(answer: Uint8Array | undefined, complete: boolean): void;
   /** It has failed. */
   failed(error: unknown): void;
   /** A hook of the user's threw. */
@@ -86,9 +87,13 @@ function bytesOf(piece: unknown): Uint8Array | undefined {
   return piece instanceof ArrayBuffer ? new Uint8Array(piece) : undefined;
 }
 
-/** Watches one stream. */
-class Watch {
-  private over = false;
+/** Watches one stream. @internal */
+export class Watch {
+  private isOver = false;
+  private toDoAtEnd: (() => void)[] = [];
+  /** Pieces that are waited for. */
+  private pulls = 0;
+  private isGivenUp = false;
   private pieces = 0;
   private marked = false;
   /** Its pieces are bytes. */
@@ -129,26 +134,38 @@ class Watch {
     }
   }
 
+  /** Its call has ended. */
+  get over(): boolean {
+    return this.isOver;
+  }
+
+  /** Something to do when its call has ended. */
+  whenOver(toDo: () => void): void {
+    this.toDoAtEnd.push(toDo);
+  }
+
   /** Waits for the next piece, no longer than it may take. */
   async next<R>(pull: () => Promise<R>, stop: (reason: unknown) => unknown): Promise<R> {
     const { firstPieceMs, stallMs } = this.options;
     const first = this.pieces === 0;
     const most = first ? firstPieceMs : stallMs;
-    if (most === undefined) return pull();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new StreamError('timeout', `no ${first ? 'first' : 'further'} piece of the answer within ${most} ms`)),
-        Math.max(0, first ? most - this.tookMs : most),
-      );
-    });
+    this.pulls += 1;
     try {
+      if (most === undefined) return await pull();
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(
+          () => reject(new StreamError('timeout', `no ${first ? 'first' : 'further'} piece of the answer within ${most} ms`)),
+          Math.max(0, first ? most - this.tookMs : most),
+        );
+      });
       return await Promise.race([pull(), late]);
     } catch (error) {
       if (error instanceof StreamError) void Promise.resolve(this.asked(() => stop(error))).catch(() => undefined);
       throw error;
     } finally {
       clearTimeout(timer);
+      this.pulls -= 1;
     }
   }
 
@@ -168,6 +185,7 @@ class Watch {
     }
     // An error inside is the reader's to read; the breaker needn't wait for the end.
     if (this.failure !== undefined) this.failed(this.failure);
+    if (this.isGivenUp) this.left();
   }
 
   private keep(bytes: Uint8Array): void {
@@ -184,12 +202,26 @@ class Watch {
     this.reader?.end();
     const { isLast, endMarks = [] } = this.options;
     const asks = this.reader === undefined ? isLast !== undefined && !this.isBytes : endMarks.length > 0;
-    if (asks && !this.marked) this.failure ??= new StreamError('error', 'the stream ended without its end mark');
-    if (this.failure === undefined) return this.finish(true);
+    if (asks && !this.marked && !this.isGivenUp) this.failure ??= new StreamError('error', 'the stream ended without its end mark');
+    if (this.failure === undefined) return this.finish(!this.isGivenUp);
     // What was told of inside has been read already.
     const told = this.over;
     this.failed(this.failure);
     if (!told) throw this.failure;
+  }
+
+  /** The same, where nobody can be told that it was too early. */
+  endedUntold(): void {
+    try {
+      this.ended();
+    } catch {
+      // It counts, and that is all.
+    }
+  }
+
+  /** It has ended well; what it was nobody has seen. */
+  endedUnseen(): void {
+    if (this.endOnce()) this.end.ended(undefined, true);
   }
 
   /** Its reader has had enough, which is nobody's failure. */
@@ -197,15 +229,29 @@ class Watch {
     this.finish(false);
   }
 
+  /**
+   * Its reader has aborted the source. If a piece is waited for, what that comes to says more: a client whose stream has failed aborts it,
+   * and then tells why.
+   */
+  gaveUp(): void {
+    this.isGivenUp = true;
+    if (this.pulls === 0) this.left();
+  }
+
   failed(error: unknown): void {
-    if (this.over) return;
-    this.over = true;
-    this.end.failed(error);
+    if (this.endOnce()) this.end.failed(error);
+  }
+
+  /** Whether this is its end, and not one after it. */
+  private endOnce(): boolean {
+    if (this.isOver) return false;
+    this.isOver = true;
+    for (const toDo of this.toDoAtEnd.splice(0)) toDo();
+    return true;
   }
 
   private finish(complete: boolean): void {
-    if (this.over) return;
-    this.over = true;
+    if (!this.endOnce()) return;
     const answer = new Uint8Array(this.keptBytes);
     let at = 0;
     for (const part of this.kept) {
@@ -248,58 +294,6 @@ function watchedBody(source: ReadableStream, watch: Watch): { body: ReadableStre
     { highWaterMark: 0 },
   );
   return { body, letGo: () => reader.releaseLock() };
-}
-
-function watchedIterator(source: AsyncIterator<unknown>, watch: Watch): AsyncIterableIterator<unknown> {
-  const passOn = async (step: () => Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> => {
-    try {
-      const result = await watch.next(step, (reason) => source.return?.(reason));
-      if (result.done === true) watch.ended();
-      else watch.piece(result.value);
-      return result;
-    } catch (error) {
-      watch.failed(error);
-      throw error;
-    }
-  };
-  return {
-    next: (...given) => passOn(() => source.next(...given)),
-    async return(value) {
-      watch.left();
-      return source.return === undefined ? { done: true, value } : source.return(value);
-    },
-    async throw(error) {
-      watch.left();
-      if (source.throw === undefined) throw error;
-      return source.throw(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
-}
-
-/** The same iterable, watched where it is iterated over first; all else of it is as it was. */
-function watchedIterable(source: AsyncIterable<unknown>, watch: Watch): unknown {
-  let watched: AsyncIterableIterator<unknown> | undefined;
-  const once = (): AsyncIterator<unknown> => {
-    if (watched !== undefined && !isIterator(source)) return source[Symbol.asyncIterator]();
-    return (watched ??= watchedIterator(source[Symbol.asyncIterator](), watch));
-  };
-  const steps = ['next', 'return', 'throw'] as const;
-  return new Proxy(source, {
-    get(target, key) {
-      if (key === Symbol.asyncIterator) return once;
-      const step = steps.find((name) => name === key);
-      if (step !== undefined && isIterator(source)) return (...given: [any]) => (once() as AsyncIterableIterator<unknown>)[step]?.(...given);
-      const found: unknown = Reflect.get(target, key, target);
-      return typeof found === 'function' ? found.bind(target) : found;
-    },
-  });
-}
-
-function isIterator(source: AsyncIterable<unknown>): boolean {
-  return typeof (source as { next?: unknown }).next === 'function';
 }
 
 function isBody(value: unknown): value is ReadableStream {
