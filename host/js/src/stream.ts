@@ -72,6 +72,8 @@ export function checkStreamOptions(options: StreamOptions): void {
 
 /** What the call comes to. @internal */
 export interface StreamEnd {
+  /** A piece of what a scorer may see. Whether it is taken: it is kept otherwise. */
+  piece(bytes: Uint8Array): boolean;
   /** It has come to its end, or its reader has had enough; with what came, as far as it is kept: undefined where nobody has seen it. */
   ended(answer: Uint8Array | undefined, complete: boolean): void;
   /** It has failed. */
@@ -98,6 +100,8 @@ export class Watch {
   private marked = false;
   /** Its pieces are bytes. */
   private isBytes = false;
+  /** Some piece had bytes, or a text. */
+  private isSeen = false;
   private readonly kept: Uint8Array[] = [];
   private keptBytes = 0;
   private cut = false;
@@ -189,6 +193,8 @@ export class Watch {
   }
 
   private keep(bytes: Uint8Array): void {
+    this.isSeen = true;
+    if (this.isOver || this.asked(() => this.end.piece(bytes)) === true) return;
     const room = (this.options.answerBytesMax ?? ANSWER_BYTES_MAX) - this.keptBytes;
     this.cut ||= bytes.length > room;
     if (room <= 0) return;
@@ -258,7 +264,8 @@ export class Watch {
       answer.set(part, at);
       at += part.length;
     }
-    this.end.ended(answer, complete && !this.cut);
+    // Pieces of which no text is known say nothing of the answer.
+    this.end.ended(this.isSeen || this.pieces === 0 ? answer : undefined, complete && !this.cut);
   }
 }
 
