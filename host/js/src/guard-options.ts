@@ -49,7 +49,7 @@ export interface GuardOptions<F = never> {
   score?: (value: any, ...args: any[]) => number | undefined;
   /** Scores answers in a sandbox, beside the call: the score comes late. Needs `exchange`. */
   scorer?: AnswerScorer;
-  /** What the scorer is shown of a call; undefined where there is nothing to score. Asked when an answer begins, if the scorer takes it in pieces. */
+  /** What the scorer is shown of a call; undefined where there is nothing to score. Asked at an answer's first piece, if the scorer takes streams. */
   exchange?: (value: any, ...args: any[]) => unknown;
   /** Has the scorer's score before the answer is passed on, so that it goes into the outcome. */
   scoreBeforeAnswer?: boolean;

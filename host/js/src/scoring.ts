@@ -98,17 +98,26 @@ export class Scoring {
 
   /** Begins to score an answer that comes in pieces. */
   begin(permit: Permit, outcome: Outcome, value: unknown, args: unknown[]): Streamed {
-    const passing = this.passing(permit, outcome, value, args);
+    let passing: AnswerStream | undefined;
+    let begun = false;
+    // No sooner than there is something to show: it takes an instance of the scorer's.
+    const begin = (): AnswerStream | undefined => {
+      if (!begun) passing = this.passing(permit, outcome, value, args);
+      begun = true;
+      return passing;
+    };
     return {
       push: (bytes) => {
-        passing?.push(bytes);
-        return passing !== undefined;
+        const shown = begin();
+        shown?.push(bytes);
+        return shown !== undefined;
       },
       end: (answer, complete) => {
-        if (passing !== undefined) return this.passed(permit, outcome, passing, answer !== undefined, complete);
+        const shown = begin();
+        if (shown !== undefined) return this.passed(permit, outcome, shown, answer !== undefined, complete);
         const exchange = this.exchange(permit, outcome, value, args);
-        const shown = exchange === undefined ? undefined : withAnswer(exchange, answer, complete);
-        return shown !== undefined && this.scoreLate(permit, outcome, shown);
+        const whole = exchange === undefined ? undefined : withAnswer(exchange, answer, complete);
+        return whole !== undefined && this.scoreLate(permit, outcome, whole);
       },
       discard: () => passing?.discard(),
     };
