@@ -25,6 +25,7 @@ const folder = installed(
     '@bytecodealliance/jco-transpile',
     '@bytecodealliance/preview2-shim',
     'esbuild',
+    'openai',
   ],
 );
 const wanted = process.argv.slice(2);

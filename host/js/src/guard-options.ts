@@ -19,6 +19,22 @@ export interface AnswerScorer {
   readonly name: string;
   /** The score, or undefined where the scorer abstains. It may throw, and then there is none. */
   score(exchange: any): Promise<number | undefined>;
+  /** Whether it takes answers in pieces, where it has `stream`. Default: it does. */
+  readonly streams?: boolean;
+  /** Begins to score an answer that comes in pieces, as they pass; of the exchange's answer there is no content yet. */
+  stream?(exchange: any): AnswerStream;
+}
+
+/** An answer that is scored as its pieces pass; {@link ScoreStream} is one. It is ended once. */
+export interface AnswerStream {
+  /** Shows the next piece, in order, and holds nobody up. */
+  push(piece: Uint8Array): void;
+  /** What it has said before the end; undefined as long as it hasn't. No score for an abstention, and for a failure, of which `finish` tells. */
+  readonly verdict: { score: number | undefined } | undefined;
+  /** The answer has ended; not complete, where it broke off, or its reader had enough. The score, or undefined where it abstains. It may throw. */
+  finish(complete: boolean): Promise<number | undefined>;
+  /** The score is wanted by nobody. */
+  discard(): void;
 }
 
 /** What a guard does besides. */
@@ -33,7 +49,7 @@ export interface GuardOptions<F = never> {
   score?: (value: any, ...args: any[]) => number | undefined;
   /** Scores answers in a sandbox, beside the call: the score comes late. Needs `exchange`. */
   scorer?: AnswerScorer;
-  /** What the scorer is shown of a call; undefined where there is nothing to score. */
+  /** What the scorer is shown of a call; undefined where there is nothing to score. Asked at an answer's first piece, if the scorer takes streams. */
   exchange?: (value: any, ...args: any[]) => unknown;
   /** Has the scorer's score before the answer is passed on, so that it goes into the outcome. */
   scoreBeforeAnswer?: boolean;
@@ -41,6 +57,7 @@ export interface GuardOptions<F = never> {
   replaceBelow?: number;
   /**
    * Watches answers that come in pieces (a `Response` with a body, a `ReadableStream`, an async iterable): the call has ended when its answer has.
+   * Of an iterable the methods that read it are replaced. What can't be watched (a body that was read, a frozen object) has ended the call.
    * {@link modelStream} makes the usual options. What `exchange` gives is shown to the scorer with what came, unless it has a content.
    */
   stream?: StreamOptions;
@@ -84,11 +101,4 @@ export function checkGuardOptions(options: GuardOptions<unknown>): void {
   if (replaceBelow !== undefined && !isScore(replaceBelow)) throw new RangeError(`replaceBelow is ${String(replaceBelow)}: a score is expected`);
   if ((scorer === undefined) !== (exchange === undefined)) throw new TypeError('scorer and exchange are given together: what the scorer is shown');
   if (stream !== undefined) checkStreamOptions(stream);
-}
-
-/** What a scorer is shown of a streamed answer: what came, unless the user gave a content. */
-export function withAnswer(exchange: unknown, bytes: Uint8Array, complete: boolean): unknown {
-  const { answer } = exchange as { answer?: unknown };
-  if (typeof answer === 'string' || (answer as { content?: unknown } | undefined)?.content !== undefined) return exchange;
-  return { ...(exchange as object), answer: { ...(answer as object | undefined), content: bytes, truncated: !complete } };
 }

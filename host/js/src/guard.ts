@@ -4,15 +4,13 @@ import { untilAborted } from './abort.js';
 import type { Breaker } from './breaker.js';
 import { type Ending, classifyError, classifyValue, isResponse } from './classify.js';
 import { CircuitOpenError } from './errors.js';
-import { type AnswerScorer, type CallOptions, type FallbackCause, type GuardOptions, checkGuardOptions, withAnswer } from './guard-options.js';
+import { type CallOptions, type FallbackCause, type GuardOptions, checkGuardOptions } from './guard-options.js';
 import { ADMIT, type Grant } from './lease.js';
 import { Permit, SUCCESS, type Settled } from './permit.js';
 import { inCall } from './quality.js';
-import { watched } from './stream.js';
+import { Scoring } from './scoring.js';
+import { type StreamEnd, watched } from './stream.js';
 import { type Outcome, isOutcomeKind, isScore, scoreUnits } from './types.js';
-
-/** Scores that a scorer may still owe at once, of one guard; beyond, answers are dropped unscored, and counted. */
-const OWED_MAX = 1024;
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
@@ -24,7 +22,7 @@ export class Guard<F = never> {
   private readonly ambient: boolean;
   /** Nothing is looked at but whether the call failed. */
   private readonly plain: boolean;
-  private owed = 0;
+  private readonly scoring: Scoring;
   /** The function is known to be asynchronous. */
   private isAsync: boolean;
 
@@ -39,6 +37,7 @@ export class Guard<F = never> {
     this.plain = classify === undefined && scorer === undefined && replaceBelow === undefined && stream === undefined;
     this.ambient = options.ambient ?? (breaker.policy.usesScores && score === undefined && scorer === undefined);
     this.isAsync = options.async ?? false;
+    this.scoring = new Scoring(breaker, options);
   }
 
   /** Wraps a function: `this` and the arguments pass through. */
@@ -234,31 +233,41 @@ export class Guard<F = never> {
 
   /** An answer that comes in pieces, if it does: the call ends when it has. */
   private streaming(permit: Permit, value: unknown, args: unknown[], signal: AbortSignal | undefined): unknown {
-    const { stream, scorer } = this.options;
+    const { stream } = this.options;
     if (stream === undefined || permit.settled) return undefined;
     const begins = this.classified({ ok: true, value }) ?? classifyValue(value) ?? SUCCESS;
     if (begins.kind !== 'success') return undefined;
     const now = this.breaker.home.clock.now();
-    return watched(value, stream, permit.startedAt < 0 ? 0 : (now - permit.startedAt) / 1e6, {
+    const tookMs = permit.startedAt < 0 ? 0 : (now - permit.startedAt) / 1e6;
+    const scored = this.scoring.begin(permit, begins, value, args);
+    const end: StreamEnd = {
+      piece: (bytes) => scored.push(bytes),
       ended: (answer, complete) => {
-        const exchange = scorer === undefined ? undefined : this.exchange(permit, begins, value, args);
-        if (exchange === undefined) this.settle(permit, begins);
-        else this.scoreLate(permit, begins, withAnswer(exchange, answer, complete));
+        if (!scored.end(answer, complete)) this.settle(permit, begins);
       },
       failed: (error) => {
+        scored.discard();
         this.settle(permit, this.classified({ ok: false, error }) ?? classifyError(error, signal));
       },
       fault: (failure) => this.breaker.fault('stream', failure),
-    });
+    };
+    let instead: unknown;
+    try {
+      instead = watched(value, stream, tookMs, end);
+    } catch (failure) {
+      // An answer that can't be looked at is handed over as it is: the call has succeeded.
+      end.fault(failure);
+    }
+    if (instead === undefined) scored.discard();
+    return instead;
   }
 
   private answered(permit: Permit, value: unknown, args: unknown[], signal?: AbortSignal): unknown {
     const streamed = this.streaming(permit, value, args, signal);
     if (streamed !== undefined) return streamed;
     const outcome = this.outcomeOf(permit, value, args);
-    const exchange = this.exchange(permit, outcome, value, args);
-    if (exchange !== undefined) this.scoreLate(permit, outcome, exchange);
-    else this.settle(permit, outcome);
+    const exchange = this.scoring.exchange(permit, outcome, value, args);
+    if (exchange === undefined || !this.scoring.scoreLate(permit, outcome, exchange)) this.settle(permit, outcome);
     return this.judged(permit, outcome, value, args);
   }
 
@@ -268,71 +277,20 @@ export class Guard<F = never> {
     const streamed = this.streaming(permit, value, args, signal);
     if (streamed !== undefined) return streamed;
     const outcome = this.outcomeOf(permit, value, args);
-    const exchange = this.exchange(permit, outcome, value, args);
+    const exchange = this.scoring.exchange(permit, outcome, value, args);
     if (exchange === undefined) {
       this.settle(permit, outcome);
       return this.judged(permit, outcome, value, args);
     }
     // Scoring takes time that isn't the call's.
     const endedAt = this.breaker.home.clock.now();
-    return this.scoreOf(exchange).then((score) => {
+    return this.scoring.score(exchange).then((score) => {
       if (!permit.settled) {
         if (score !== undefined && permit.reported === undefined) permit.reportQuality(score);
         permit.settleAt(outcome, endedAt);
       }
       return this.judged(permit, outcome, value, args);
     });
-  }
-
-  /** What the scorer is shown, where a score is wanted. */
-  private exchange(permit: Permit, outcome: Outcome, value: unknown, args: unknown[]): unknown {
-    const { exchange, replaceBelow } = this.options;
-    const wanted =
-      exchange !== undefined &&
-      outcome.kind === 'success' &&
-      outcome.score === undefined &&
-      outcome.pending !== true &&
-      permit.reported === undefined &&
-      permit.guarded;
-    if (!wanted || !(this.breaker.policy.usesScores || replaceBelow !== undefined)) return undefined;
-    try {
-      return exchange(value, ...args);
-    } catch (failure) {
-      this.breaker.fault('exchange', failure);
-      return undefined;
-    }
-  }
-
-  private scoreOf(exchange: unknown): Promise<number | undefined> {
-    const scorer = this.options.scorer as AnswerScorer;
-    if (this.owed >= OWED_MAX) {
-      this.breaker.tally.scorer(scorer.name).dropped += 1;
-      return Promise.resolve(undefined);
-    }
-    this.owed += 1;
-    const scored = scorer.score(exchange).then((score) => {
-      if (score === undefined || isScore(score)) return score;
-      throw new RangeError(`the scorer "${scorer.name}" said ${String(score)}, which is no score`);
-    });
-    return scored
-      .catch((failure: unknown) => {
-        this.breaker.scorerFailed(scorer.name, failure);
-        return undefined;
-      })
-      .finally(() => {
-        this.owed -= 1;
-      });
-  }
-
-  private scoreLate(permit: Permit, outcome: Outcome, exchange: unknown): void {
-    if (this.owed >= OWED_MAX) {
-      this.breaker.tally.scorer((this.options.scorer as AnswerScorer).name).dropped += 1;
-      this.settle(permit, outcome);
-      return;
-    }
-    const { kind, retryAfterMs, latencyMs } = outcome;
-    this.settle(permit, { kind, score: undefined, pending: true, retryAfterMs, latencyMs });
-    void this.scoreOf(exchange).then((score) => (score === undefined ? permit.reportMissing() : permit.reportQuality(score)));
   }
 
   /** The answer, or the fallback where it isn't good enough. */

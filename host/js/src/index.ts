@@ -21,7 +21,7 @@ export {
 export { type StreamEvent, type StreamFailure, modelError } from './events.js';
 export { type GuardedFetchOptions, guardedFetch } from './fetch.js';
 export { Guard } from './guard.js';
-export type { AnswerScorer, CallOptions, FallbackCause, GuardOptions } from './guard-options.js';
+export type { AnswerScorer, AnswerStream, CallOptions, FallbackCause, GuardOptions } from './guard-options.js';
 export { type CircuitHealth, type FamilyHealth, Health, type HealthReport } from './health.js';
 export { Keyed, type KeyedOptions } from './keyed.js';
 export { LATENCY_BUCKETS_SECONDS, METRICS_CONTENT_TYPE, SCORE_BUCKETS } from './metrics.js';

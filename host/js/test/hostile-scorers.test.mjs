@@ -1,5 +1,5 @@
-// A hostile scorer, written in JavaScript and built by componentize-js: whatever it does, there is no score, and the next is
-// scored.
+// A hostile scorer, written in JavaScript and built by componentize-js: whatever it does, to a whole answer or to one that passes in pieces,
+// there is no score, and the next is scored.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ assert.ok(existsSync(tools), 'componentize-js is missing: run `npm ci` in exampl
 const { componentize } = await import(pathToFileURL(join(tools, 'src/componentize.js')).href);
 const { component } = await componentize(readFileSync(new URL('hostile/scorer.mjs', import.meta.url), 'utf8'), {
   witPath: join(root, 'wit/scorer'),
-  worldName: 'answer-scorer',
+  worldName: 'streaming-scorer',
   disableFeatures: ['random', 'http', 'stdio', 'fetch-event'],
 });
 const load = (config, options) => Scorer.load(component, { name: config, config, startDeadlineMs: 120_000, deadlineMs: 30_000, ...options });
@@ -30,7 +30,7 @@ const fates = [
   ['huge', 'invalid-score', {}],
 ];
 for (const [mode, kind, options] of fates) {
-  test(`${mode}: ${kind}, and the next answer is scored`, { timeout: 300_000 }, async () => {
+  test(`${mode}: ${kind}, and the next answer is scored, and another stream`, { timeout: 300_000 }, async () => {
     const scorer = await load(mode, options);
     for (let turn = 0; turn < 2; turn += 1) {
       await assert.rejects(scorer.score({ answer: 'x' }), (error) => {
@@ -42,9 +42,28 @@ for (const [mode, kind, options] of fates) {
       for (let attempt = 0; score === undefined && attempt < 20; attempt += 1) score = await scorer.score({ answer: 'fine' }).catch(() => undefined);
       assert.equal(score, 0.5);
     }
+    // The same at a piece, and at an end; what another stream has shown is not lost by it.
+    const other = scorer.stream();
+    other.push('fi');
+    for (const piece of ['x', '...']) {
+      const stream = scorer.stream();
+      stream.push('...');
+      stream.push(piece);
+      await assert.rejects(stream.finish(), (error) => error.kind === kind);
+    }
+    other.push('ne');
+    assert.equal(await other.finish(), 0.5);
     scorer.close();
   });
 }
+
+test('one that loops where a stream begins costs that stream its score', { timeout: 300_000 }, async () => {
+  const scorer = await load('loop at begin', { deadlineMs: 300 });
+  const stream = scorer.stream();
+  stream.push('fi');
+  await assert.rejects(stream.finish(), (error) => error.kind === 'timeout');
+  scorer.close();
+});
 
 test('one that never starts is given up', { timeout: 300_000 }, async () => {
   await assert.rejects(load('loop at start', { startDeadlineMs: 5000 }), (error) => error.kind === 'timeout');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import test from 'node:test';
-import { Registry, StreamError, circuitBreaker, guardedFetch, modelError, modelStream } from 'softfuse';
+import { ManualClock, Registry, StreamError, circuitBreaker, guardedFetch, modelError, modelStream } from 'softfuse';
 
 const POLICY = 'trip_on = { consecutive_failures = 9 }';
 const WHOLE = 'data: {"choices":[{"delta":{"content":"Paris"}}]}\n\ndata: [DONE]\n\n';
@@ -121,6 +121,39 @@ test('a stream that breaks off fails, and a reader who has had enough is no fail
   assert.equal(await answer.text(), 'no');
 });
 
+test('an answer whose body is being read, or was, is settled and handed over as it is', async () => {
+  const locked = () => {
+    const response = events([WHOLE]);
+    response.body.getReader();
+    return response;
+  };
+  const used = async () => {
+    const response = events(['data: 1\n\n']);
+    assert.equal(await response.text(), 'data: 1\n\n');
+    return response;
+  };
+  const lockedBody = () => locked().body;
+  // It only looks like a response: none with this status has a body.
+  const foreign = () => ({ status: 101, ok: true, headers: new Headers(), body: events([WHOLE]).body });
+  const shy = () => ({
+    get body() {
+      throw new Error('not before it is loaded');
+    },
+  });
+  const probing = `${POLICY}\nhalf_open_after = "1s"\nhalf_open_max_calls = 1\nrecovery_threshold = 1`;
+  for (const answer of [locked, used, lockedBody, foreign, shy]) {
+    const clock = new ManualClock();
+    const { ask, totals } = guarded(() => made, { registry: new Registry({ clock }) }, probing);
+    ask.breaker.trip('to have it probed');
+    clock.advanceMs(1_000);
+    const made = await answer();
+    assert.equal(await ask(), made, answer.name);
+    assert.deepEqual([ask.breaker.state, totals().calls, totals().successes], ['closed', 1, 1], answer.name);
+  }
+  const { ask } = guarded(foreign);
+  assert.equal(await new Response((await ask()).body).text(), WHOLE);
+});
+
 test('async iterables and streams are watched, with all else that they are', async () => {
   class Answers {
     constructor(pieces) {
@@ -183,6 +216,45 @@ test('async iterables and streams are watched, with all else that they are', asy
   // What doesn't come in pieces is as it was.
   const whole = guarded(() => 'Paris');
   assert.deepEqual([await whole.ask(), whole.totals().successes], ['Paris', 1]);
+});
+
+test('bytes end anywhere: only values are asked whether they are the last', async () => {
+  const asked = [];
+  const stream = { isLast: (piece) => (asked.push(piece), piece.last === true) };
+  const streamOf = (...pieces) => new ReadableStream({ start: (controller) => (pieces.forEach((piece) => controller.enqueue(piece)), controller.close()) });
+  const bytes = encoder.encode('{"text":"Paris"}');
+  const readAll = async (answer) => {
+    for await (const piece of answer.body ?? answer) void piece;
+  };
+  for (const whole of [
+    () => new Response('{"text":"Paris"}', { headers: { 'content-type': 'application/json' } }),
+    () => new Response(streamOf()),
+    () => new Response(streamOf(bytes), { headers: { 'content-type': 'text/event-stream' } }),
+    () => streamOf(bytes),
+    () => streamOf(bytes.buffer, new DataView(bytes.buffer, 1, 2)),
+    async function* chunks() {
+      yield Buffer.from('Paris');
+    },
+  ]) {
+    const { ask, totals } = guarded(whole, { stream });
+    await readAll(await ask());
+    assert.deepEqual([totals().successes, totals().calls, asked], [1, 1, []], String(whole));
+  }
+  const values = guarded(() => streamOf({ text: 'Paris' }, { last: true }), { stream });
+  await readAll(await values.ask());
+  assert.deepEqual([values.totals().successes, asked.length], [1, 2]);
+  for (const short of [() => streamOf({ text: 'Pa' }), () => streamOf(), () => streamOf('Paris')]) {
+    const { ask, lastFailure } = guarded(short, { stream });
+    await assert.rejects(async () => readAll(await ask()), /without its end mark/);
+    assert.equal(lastFailure(), 'error');
+  }
+  // A view is kept as the bytes that it shows.
+  const shown = [];
+  const scorer = { name: 'mine', score: async ({ answer }) => void shown.push(new TextDecoder().decode(answer.content)) };
+  const options = { stream: {}, scorer, exchange: () => ({}) };
+  const scored = guarded(() => streamOf(new DataView(bytes.buffer, 9, 5), bytes.buffer), options, 'trip_on = { quality_below = 0.5 }');
+  await readAll(await scored.ask());
+  assert.deepEqual(shown, ['Paris{"text":"Paris"}']);
 });
 
 test('a streamed answer is scored when it has ended', async () => {

@@ -4,7 +4,10 @@
 // They are made ready by jco's transpiler, `@bytecodealliance/jco-transpile`, which is installed beside this package where
 // scorers are used.
 
-import type { Order, Prepared, Reply, ScorerFailureKind, WireBody, WireExchange } from './protocol.js';
+import type { Order, Prepared, Reply, ScorerFailureKind, WireBody, WireExchange, WireHead } from './protocol.js';
+import { ScoreStream, type StreamHost } from './stream.js';
+
+export { ScoreStream, type Spoken } from './stream.js';
 
 /** A request's or an answer's content. */
 export interface Body {
@@ -27,6 +30,11 @@ export interface Exchange {
   metadata?: Readonly<Record<string, string>>;
 }
 
+/** What is known of a call whose answer comes in pieces. Of the answer that is its content type at most. */
+export interface StreamedExchange extends Omit<Exchange, 'answer'> {
+  answer?: { contentType?: string };
+}
+
 /** A scorer's bounds and settings. */
 export interface ScorerOptions {
   /** For events and metrics. Default `scorer`. */
@@ -43,6 +51,12 @@ export interface ScorerOptions {
   bodyBytesMax?: number;
   /** Answers that may wait; beyond, they are dropped. Default 64. */
   waitingMax?: number;
+  /**
+   * Answers that it may be shown at once as their pieces pass, each in an instance of its own, where it takes streams. The pieces of others are
+   * collected up to `bodyBytesMax`, and it is shown them at the end; so are those of one that had none for a minute, where another wants its
+   * place. Default 8.
+   */
+  streamsMax?: number;
   /** Whether every answer gets an instance of its own. Default no. */
   fresh?: boolean;
   /** Where the transpiler is imported from. Default `@bytecodealliance/jco-transpile/component`; in a browser without an import map, its address. */
@@ -109,10 +123,16 @@ async function thread(replied: (reply: Reply) => void, broke: (error: unknown) =
 }
 
 interface Waiting {
-  exchange: WireExchange;
-  resolve: (score: number | undefined) => void;
+  /** What to ask; undefined for nothing any more. */
+  make: (worker: number) => Order | undefined;
+  /** What it takes: a worker that is there, or else there is nothing to ask; one in any case; one with an instance that is ready for a stream. */
+  needs: 'there' | 'started' | 'ready';
+  resolve: (reply: Reply | undefined) => void;
   reject: (error: ScorerError) => void;
 }
+
+/** How long a stream keeps its place without a piece, where another wants it. */
+const IDLE_MS = 60_000;
 
 function bound(value: number | undefined, byDefault: number, most: number, what: string): number {
   const given = value ?? byDefault;
@@ -131,12 +151,19 @@ export class Scorer {
   private prepared: Prepared | undefined;
   private busy = false;
   private closed = false;
+  /** How many workers it has had. */
+  private workers = 0;
+  private takesStreams = false;
+  /** Streams that have an instance, and when they had their last piece; the one that had none for longest first. */
+  private readonly passing = new Map<ScoreStream, number>();
+  private readonly host: StreamHost;
 
   private constructor(
     private readonly options: ScorerOptions,
-    private readonly bounds: { deadlineMs: number; startDeadlineMs: number; bodyBytesMax: number; waitingMax: number; memoryBytesMax: number },
+    private readonly bounds: Record<'deadlineMs' | 'startDeadlineMs' | 'bodyBytesMax' | 'waitingMax' | 'memoryBytesMax' | 'streamsMax', number>,
   ) {
     this.name = options.name ?? 'scorer';
+    this.host = this.streamHost();
   }
 
   /** Loads a component's bytes, starts it, and has it read its configuration. Throws {@link ScorerError} where it can't be. */
@@ -146,6 +173,7 @@ export class Scorer {
       startDeadlineMs: bound(options.startDeadlineMs, 30_000, HOUR_MS, 'startDeadlineMs'),
       bodyBytesMax: bound(options.bodyBytesMax, 1 << 20, 2 ** 31, 'bodyBytesMax'),
       waitingMax: bound(options.waitingMax, 64, 65_536, 'waitingMax'),
+      streamsMax: bound(options.streamsMax, 8, 1024, 'streamsMax'),
       memoryBytesMax: bound(options.memoryBytesMax, 256 << 20, 2 ** 32, 'memoryBytesMax'),
     });
     try {
@@ -178,27 +206,79 @@ export class Scorer {
   }
 
   /** Scores an answer. Undefined where the scorer abstains. Throws {@link ScorerError}. */
-  score(exchange: Exchange): Promise<number | undefined> {
-    return new Promise((resolve, reject) => {
-      if (this.closed) return reject(new ScorerError('closed', `the scorer "${this.name}" was closed`));
-      if (this.waiting.length >= this.bounds.waitingMax)
-        return reject(
-          new ScorerError('busy', `${this.waiting.length} answers wait for the scorer "${this.name}" already: \`waitingMax\` sets the bound`),
-        );
-      try {
-        this.waiting.push({ exchange: this.wire(exchange), resolve, reject });
-      } catch (error) {
-        return reject(error);
-      }
-      void this.work();
-    });
+  async score(exchange: Exchange): Promise<number | undefined> {
+    return this.scoreWire(this.wire(exchange));
+  }
+
+  private async scoreWire(exchange: WireExchange): Promise<number | undefined> {
+    // Orders of streams are bounded by those.
+    const waiting = this.waiting.filter(({ needs }) => needs === 'started').length;
+    if (waiting >= this.bounds.waitingMax)
+      throw new ScorerError('busy', `${waiting} answers wait for the scorer "${this.name}" already: \`waitingMax\` sets the bound`);
+    const reply = await this.inTurn(() => ({ do: 'score', exchange }), 'started');
+    return reply && this.scoreOf(reply);
+  }
+
+  /** Whether it takes answers in pieces, as they pass. */
+  get streams(): boolean {
+    return this.takesStreams;
+  }
+
+  /**
+   * Begins to score an answer that comes in pieces, as they pass. For a scorer that takes no streams, and beyond `streamsMax`, they are collected up to
+   * `bodyBytesMax`, and it is shown them at the end.
+   */
+  stream(exchange: StreamedExchange = {}): ScoreStream {
+    return new ScoreStream(this.host, this.wireHead(exchange), exchange.answer?.contentType ?? '');
+  }
+
+  private streamHost(): StreamHost {
+    const { passing, bounds } = this;
+    const alive = (stream: ScoreStream): void => {
+      passing.delete(stream);
+      passing.set(stream, Date.now());
+    };
+    return {
+      bodyBytesMax: bounds.bodyBytesMax,
+      alive,
+      mayBegin: (stream) => {
+        if (!this.takesStreams || this.closed) return false;
+        const [idle] = passing;
+        if (passing.size >= bounds.streamsMax && idle !== undefined && Date.now() - idle[1] > IDLE_MS) idle[0].collect();
+        if (passing.size >= bounds.streamsMax) return false;
+        alive(stream);
+        return true;
+      },
+      letGo: (stream) => void passing.delete(stream),
+      order: (make, begins) => this.inTurn(make, begins ? 'ready' : 'there'),
+      scoreOf: (reply) => this.scoreOf(reply),
+      whole: (exchange) => this.scoreWire(exchange),
+    };
+  }
+
+  private scoreOf(reply: Reply): number | undefined {
+    if (reply.is === 'score') return reply.score;
+    if (reply.is === 'abstained') return undefined;
+    throw this.failure(reply);
   }
 
   /** Ends the scorer and its worker. What waits gets no score. */
   close(): void {
     this.closed = true;
     this.endWorker();
-    for (const { reject } of this.waiting.splice(0)) reject(new ScorerError('closed', `the scorer "${this.name}" was closed`));
+    for (const { reject } of this.waiting.splice(0)) reject(this.closedError());
+  }
+
+  private closedError(): ScorerError {
+    return new ScorerError('closed', `the scorer "${this.name}" was closed`);
+  }
+
+  private inTurn(make: Waiting['make'], needs: Waiting['needs']): Promise<Reply | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.closed) return reject(this.closedError());
+      this.waiting.push({ make, needs, resolve, reject });
+      void this.work();
+    });
   }
 
   private endWorker(): void {
@@ -212,11 +292,7 @@ export class Scorer {
     this.busy = true;
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
       try {
-        if (this.worker === undefined) await this.start();
-        const reply = await this.ask({ do: 'score', exchange: next.exchange }, this.bounds.deadlineMs);
-        if (reply.is === 'score') next.resolve(reply.score);
-        else if (reply.is === 'abstained') next.resolve(undefined);
-        else next.reject(this.failure(reply));
+        next.resolve(await this.turn(next));
       } catch (error) {
         next.reject(error instanceof ScorerError ? error : new ScorerError('other', String(error)));
       }
@@ -224,11 +300,28 @@ export class Scorer {
     this.busy = false;
   }
 
+  private async turn({ make, needs }: Waiting): Promise<Reply | undefined> {
+    if (this.worker === undefined) {
+      if (needs === 'there') return undefined;
+      await this.start();
+    }
+    if (needs === 'ready') {
+      const ready = await this.ask({ do: 'ready' }, this.bounds.startDeadlineMs);
+      if (ready.is === 'failed') return ready;
+    }
+    const order = make(this.workers);
+    return order && this.ask(order, this.bounds.deadlineMs);
+  }
+
   private async start(): Promise<void> {
     if (this.prepared === undefined) throw new ScorerError('other', 'it was never made ready');
     const { config = '', fresh = false } = this.options;
     const reply = await this.ask({ do: 'start', prepared: this.prepared, config, fresh }, this.bounds.startDeadlineMs);
-    if (reply.is === 'started') return;
+    if (reply.is === 'started') {
+      this.workers += 1;
+      this.takesStreams = reply.streams;
+      return;
+    }
     this.endWorker();
     throw this.failure(reply);
   }
@@ -280,9 +373,13 @@ export class Scorer {
     return { contentType, bytes: bytes.slice(0, bodyBytesMax), truncated: truncated || bytes.length > bodyBytesMax };
   }
 
-  private wire(exchange: Exchange): WireExchange {
-    const { operation = '', model = '', request, answer, metadata = {} } = exchange;
+  private wireHead(exchange: Omit<Exchange, 'answer'>): WireHead {
+    const { operation = '', model = '', request, metadata = {} } = exchange;
     const pairs = Object.entries(metadata).map(([key, value]): [string, string] => [key, String(value)]);
-    return { head: { operation, model, request: this.body(request), metadata: pairs }, answer: this.body(answer) };
+    return { operation, model, request: this.body(request), metadata: pairs };
+  }
+
+  private wire(exchange: Exchange): WireExchange {
+    return { head: this.wireHead(exchange), answer: this.body(exchange.answer) };
   }
 }

@@ -2,11 +2,23 @@
 
 import { boundMemory } from './bounds.js';
 import { emptyWasi } from './empty-wasi.js';
-import type { Order, Prepared, Reply, ScorerFailureKind, WireExchange } from './protocol.js';
+import type { Order, Prepared, Reply, ScorerFailureKind, StreamOrder, WireExchange, WireHead } from './protocol.js';
 
-interface Instance {
+interface Face {
   configure(config: string): void;
   score(exchange: WireExchange): unknown;
+}
+
+/** An answer that is being streamed: a resource of the component's. */
+interface Answer {
+  push(piece: Uint8Array): unknown;
+  finish(complete: boolean): unknown;
+}
+
+interface Instance {
+  scorer: Face;
+  /** Undefined where it takes no streams. */
+  Answer: (new (head: WireHead, contentType: string) => Answer) | undefined;
 }
 
 type Instantiate = (
@@ -21,6 +33,10 @@ const TEXT_CHARS_MAX = 1024;
 let make: (() => Instance) | undefined;
 let instance: Instance | undefined;
 let fresh = false;
+/** Each has an instance to itself, so that one that breaks off costs one answer. */
+const streams = new Map<number, { instance: Instance; answer: Answer }>();
+/** One that a stream has left behind. */
+let spare: Instance | undefined;
 
 const failed = (kind: ScorerFailureKind, message: string): Reply => ({ is: 'failed', kind, message: message.slice(0, TEXT_CHARS_MAX) });
 
@@ -75,10 +91,11 @@ async function start(order: Order & { do: 'start' }): Promise<Reply> {
   };
   make = () => {
     const root = instantiate(getModule, emptyWasi(), (module, imports) => new WebAssembly.Instance(module, imports));
-    const face = (root.scorer ?? Object.entries(root).find(([name]) => name.startsWith('softfuse:scorer/scorer'))?.[1]) as Instance | undefined;
-    if (typeof face?.score !== 'function' || typeof face.configure !== 'function') throw new Error('it exports no softfuse:scorer/scorer');
-    face.configure(order.config);
-    return face;
+    const face = (name: string): unknown => root[name] ?? Object.entries(root).find(([full]) => full.startsWith(`softfuse:scorer/${name}`))?.[1];
+    const scorer = face('scorer') as Face | undefined;
+    if (typeof scorer?.score !== 'function' || typeof scorer.configure !== 'function') throw new Error('it exports no softfuse:scorer/scorer');
+    scorer.configure(order.config);
+    return { scorer, Answer: (face('streaming') as Partial<Instance> | undefined)?.Answer };
   };
   fresh = order.fresh;
   try {
@@ -91,7 +108,21 @@ async function start(order: Order & { do: 'start' }): Promise<Reply> {
       .map(({ key, message }: { key: unknown; message: unknown }) => `${key === '' ? '' : `${String(key)}: `}${String(message)}`);
     return failed('refused', `its configuration is wrong: ${lines.join('; ')}`);
   }
-  return { is: 'started' };
+  return { is: 'started', streams: instance.Answer !== undefined };
+}
+
+function verdictOf(said: unknown): Reply {
+  const verdict = said as { tag?: unknown; val?: unknown } | undefined;
+  if (verdict?.tag === 'abstain') return { is: 'abstained', text: String(verdict.val).slice(0, TEXT_CHARS_MAX) };
+  if (verdict?.tag !== 'score' || typeof verdict.val !== 'number') return failed('other', 'its verdict is neither a score nor an abstention');
+  if (!(verdict.val >= -1e6 && verdict.val <= 1e6)) return failed('invalid-score', `it said ${verdict.val}, which is no score`);
+  return { is: 'score', score: verdict.val };
+}
+
+/** What it says by an error; undefined where it broke off, and can't be entered again. */
+function errorOf(thrown: unknown): Reply | undefined {
+  const payload = payloadOf(thrown) as { tag?: unknown; val?: unknown } | undefined;
+  return payload?.tag === 'malformed' || payload?.tag === 'other' ? failed(payload.tag, String(payload.val)) : undefined;
 }
 
 function score(exchange: WireExchange): Reply {
@@ -99,18 +130,63 @@ function score(exchange: WireExchange): Reply {
   try {
     const scorer = instance ?? make();
     instance = fresh ? undefined : scorer;
-    const verdict = scorer.score(exchange) as { tag?: unknown; val?: unknown };
-    if (verdict?.tag === 'abstain') return { is: 'abstained', text: String(verdict.val).slice(0, TEXT_CHARS_MAX) };
-    if (verdict?.tag !== 'score' || typeof verdict.val !== 'number') return failed('other', 'its verdict is neither a score nor an abstention');
-    if (!(verdict.val >= -1e6 && verdict.val <= 1e6)) return failed('invalid-score', `it said ${verdict.val}, which is no score`);
-    return { is: 'score', score: verdict.val };
+    return verdictOf(scorer.scorer.score(exchange));
   } catch (error) {
-    const payload = payloadOf(error) as { tag?: unknown; val?: unknown } | undefined;
-    if (payload?.tag === 'malformed') return failed('malformed', String(payload.val));
-    if (payload?.tag === 'other') return failed('other', String(payload.val));
-    // An instance that broke off can't be entered again.
-    instance = undefined;
+    const said = errorOf(error);
+    if (said === undefined) instance = undefined;
+    return said ?? failed('trap', messageOf(error));
+  }
+}
+
+/** Has an instance ready for a stream that begins. */
+function ready(): Reply {
+  if (make === undefined) return failed('other', 'it was never started');
+  try {
+    spare ??= make();
+    return { is: 'heard' };
+  } catch (error) {
     return failed('trap', messageOf(error));
+  }
+}
+
+function begin(stream: number, { head, contentType }: NonNullable<StreamOrder['begin']>): void {
+  const made = spare;
+  spare = undefined;
+  if (made?.Answer === undefined) throw new Error('it takes no streams');
+  streams.set(stream, { instance: made, answer: new made.Answer(head, contentType) });
+}
+
+/** Lets a stream go, and its instance where that is whole. */
+function end(stream: number, whole: boolean): void {
+  const held = streams.get(stream);
+  streams.delete(stream);
+  if (held === undefined) return;
+  try {
+    // In any case, or it would be done when nobody expects it.
+    const { [Symbol.dispose ?? Symbol.for('dispose')]: dispose } = held.answer as Partial<Disposable>;
+    dispose?.call(held.answer as Answer & Disposable);
+    if (whole && !fresh) spare ??= held.instance;
+  } catch {
+    // The instance goes with it.
+  }
+}
+
+function streamed({ stream, begin: beginning, piece, end: ending }: StreamOrder): Reply {
+  try {
+    if (beginning !== undefined) begin(stream, beginning);
+    const answer = streams.get(stream)?.answer;
+    if (answer === undefined) return ending === 'forgotten' ? { is: 'heard' } : failed('other', 'there is no such stream');
+    let said: unknown = piece.length === 0 ? undefined : answer.push(piece);
+    if (said === undefined) {
+      if (ending === undefined) return { is: 'heard' };
+      said = ending === 'forgotten' ? undefined : (answer.finish(ending === 'complete') ?? null);
+    }
+    end(stream, true);
+    return said === undefined ? { is: 'heard' } : verdictOf(said);
+  } catch (error) {
+    const said = errorOf(error);
+    end(stream, said !== undefined);
+    return said ?? failed('trap', messageOf(error));
   }
 }
 
@@ -119,6 +195,8 @@ export async function obey(order: Order): Promise<Reply> {
   try {
     if (order.do === 'prepare') return await prepare(order);
     if (order.do === 'start') return await start(order);
+    if (order.do === 'ready') return ready();
+    if (order.do === 'stream') return streamed(order);
     return score(order.exchange);
   } catch (error) {
     return failed('other', messageOf(error));
