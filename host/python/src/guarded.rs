@@ -77,7 +77,7 @@ impl Guarded {
         let py = args.py();
         // What the hooks and the fallback are called by is an `except` clause, as far as they can see.
         let _handling = result.as_ref().err().map(|error| Handling::begin(py, error));
-        let ended = caller.end(py, permit, result.as_ref(), said, ended, None)?;
+        let ended = caller.end(py, permit, result.as_ref(), said, ended, None);
         match (result, &self.fallback) {
             (Err(_), Some(fallback)) if ended.settled.tripped() => fallback.give(args, kwargs),
             (Ok(answer), Some(fallback)) if ended.is_bad => match fallback.give(args, kwargs) {

@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{
-    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
+    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Scoring, Settled, Signal,
+    Time,
 };
 
 use crate::current::{self, Said};
@@ -56,6 +57,12 @@ pub(crate) struct Ended<'b> {
     pub(crate) score: Option<Score>,
     /// The answer is there, and its score is under [`Caller::replace_below`].
     pub(crate) is_bad: bool,
+}
+
+/// An answer that is to be scored beside its call, and by whom.
+struct Beside<'c> {
+    scoring: &'c Scoring,
+    exchange: Exchange,
 }
 
 /// A scorer, and how answers are shown to it.
@@ -114,7 +121,7 @@ impl Caller {
         said: Said,
         ended: Time,
         scored: Option<Option<Score>>,
-    ) -> PyResult<Ended<'b>> {
+    ) -> Ended<'b> {
         let mut outcome = self.outcome(py, result);
         let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {
@@ -142,12 +149,12 @@ impl Caller {
         let raised = if self.is_locked { result.err().map(|error| error.value(py).clone().unbind()) } else { None };
         let kind = outcome.kind;
         let settled = settle(py, self.is_locked, raised, permit, outcome, ended);
-        if let (Some(exchange), Some(scored_by)) = (beside, &self.scored_by) {
-            let (scoring, late) = (scored_by.scorer.get().scoring(py)?, settled.late.clone());
+        if let Some(Beside { scoring, exchange }) = beside {
+            let late = settled.late.clone();
             unlocked(py, self.is_locked, || scoring.submit(late, exchange));
         }
         let is_bad = result.is_ok() && score.zip(self.replace_below).is_some_and(|(score, limit)| score < limit);
-        Ok(Ended { settled, kind, score, is_bad })
+        Ended { settled, kind, score, is_bad }
     }
 
     /// Has a scorer look at an answer: now, whose score then goes into the outcome, or beside the call, by what is handed back.
@@ -157,7 +164,7 @@ impl Caller {
         breaker: &Breaker,
         value: &Bound<'_, PyAny>,
         outcome: &mut Outcome,
-    ) -> Option<Exchange> {
+    ) -> Option<Beside<'_>> {
         let scored_by = self.scored_by.as_ref()?;
         if !(breaker.policy().info().uses_scores || self.replace_below.is_some()) {
             return None;
@@ -167,8 +174,10 @@ impl Caller {
             outcome.signal = scored_by.scorer.get().score_now(py, &exchange).map_or(Signal::None, Signal::Score);
             return None;
         }
+        // Its threads first: a score is owed only where there is somebody to pay it.
+        let scoring = scored_by.scorer.get().scoring(py)?;
         outcome.signal = Signal::Pending;
-        Some(exchange)
+        Some(Beside { scoring, exchange })
     }
 
     /// What a call's end counts as.

@@ -126,7 +126,7 @@ impl Permit {
         let cancelled = Ending { kind: OutcomeKind::Cancelled, score: None, is_replaced: false };
         let Some(caller) = &self.caller else { return Ok(cancelled) };
         let said = Said { score: f64::NAN, reporter: None };
-        let Ended { settled, kind, score, is_bad } = caller.get().end(py, permit, result, said, ended, scored)?;
+        let Ended { settled, kind, score, is_bad } = caller.get().end(py, permit, result, said, ended, scored);
         let is_replaced = if result.is_ok() { is_bad } else { settled.tripped() };
         *self.phase() = Phase::Ended(settled.late);
         Ok(Ending { kind, score, is_replaced })
