@@ -11,7 +11,7 @@ use softfuse::{
 use crate::current::{self, Said};
 use crate::ends::{outcome_of, refusal, settle};
 use crate::permit::Permit;
-use crate::python::{bridge, error, problem, unlocked};
+use crate::python::{bridge, error, leave, let_through, problem, unlocked};
 use crate::raw::call;
 use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
@@ -112,7 +112,8 @@ impl Caller {
         found.map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
     }
 
-    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
+    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand. What a hook has left is still
+    /// to be [let through](let_through).
     pub(crate) fn end<'b>(
         &self,
         py: Python<'_>,
@@ -206,8 +207,11 @@ impl Caller {
             outcome.retry_after = retry_after.map(span_of);
             Ok(outcome)
         };
-        // Where there is no stack left to ask by, it is an error like any other.
-        classified().unwrap_or_else(|_| Outcome::new(OutcomeKind::Error))
+        classified().unwrap_or_else(|raised| {
+            // Where there is no stack left to ask by, or no time, it is an error like any other.
+            leave(py, raised);
+            Outcome::new(OutcomeKind::Error)
+        })
     }
 
     /// What the score function says of an answer. Scoring is done as well as it can be: what it raises costs nobody the answer.
@@ -277,7 +281,9 @@ impl Caller {
                 &of_key
             }
         };
-        match Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None) {
+        let asked = Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None);
+        let_through()?;
+        match asked {
             Ok(permit) => Ok(Bound::new(py, permit)?.into_any()),
             Err(rejected) => Ok(Bound::new(py, Refused(rejected))?.into_any()),
         }
@@ -290,10 +296,12 @@ impl Caller {
     }
 
     /// Asks the scorer of an answer, and waits for it: the score, or `None`.
-    fn score_now(&self, answer: &Bound<'_, PyAny>) -> Option<f64> {
-        let (py, scored_by) = (answer.py(), self.scored_by.as_ref()?);
-        let exchange = scored_by.exchange(py, answer)?;
-        scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
+    fn score_now(&self, answer: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+        let (py, Some(scored_by)) = (answer.py(), &self.scored_by) else { return Ok(None) };
+        let exchange = scored_by.exchange(py, answer);
+        let score = exchange.and_then(|exchange| scored_by.scorer.get().score_now(py, &exchange));
+        let_through()?;
+        Ok(score.map(Score::get))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -30,6 +30,12 @@ pub(crate) fn call<'py>(
     unsafe { Bound::from_owned_ptr_or_err(py, softfuse_call(callable.as_ptr(), args.as_borrowed().as_ptr(), kwargs)) }
 }
 
+/// Whether Python knows this thread: it is one of Python's, or has a call of Python's under way.
+pub(crate) fn is_known_thread() -> bool {
+    // SAFETY: it may be asked at any time, by any thread.
+    !unsafe { ffi::PyGILState_GetThisThreadState() }.is_null()
+}
+
 /// An exception is being handled, as in the body of an `except`: `sys.exc_info` gives it, and what is raised meanwhile has it as
 /// its context.
 pub(crate) struct Handling<'py> {
