@@ -31,8 +31,20 @@ if [ -z "$built" ]; then
     built=${CARGO_TARGET_DIR:-$root/target}/release
 fi
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -1)
-mkdir -p "$to/lib/pkgconfig" "$to/include"
 found=
+
+# What lies there from before would go by the new header and the new version, and be linked with.
+refuse_old() {
+    if [ ! -f "$built/$1" ] && [ -e "$to/lib/$2" ]; then
+        echo "$to/lib/$2 is there from before, and $built has no $1 to take its place: build that too, or remove the old one" >&2
+        exit 1
+    fi
+}
+
+refuse_old libsoftfuse_c.so libsoftfuse.so
+refuse_old libsoftfuse_c.dylib libsoftfuse.dylib
+refuse_old libsoftfuse_c.a libsoftfuse.a
+mkdir -p "$to/lib/pkgconfig" "$to/include"
 
 # In the place of an old one, never into it: programs may be running with that.
 lay() {
@@ -44,27 +56,29 @@ lay() {
 }
 
 link() {
-    if [ -f "$to/lib/$1" ]; then
-        ln -sf "$1" "$to/lib/$2"
-        found="$found $2"
+    if [ -f "$built/$1" ]; then
+        ln -sf "$2" "$to/lib/$3"
+        found="$found $3"
     fi
 }
 
 # Programs are linked with the plain name, and run with the one with the ABI's number.
 lay libsoftfuse_c.so "libsoftfuse.so.$version"
-link "libsoftfuse.so.$version" libsoftfuse.so.0
-link libsoftfuse.so.0 libsoftfuse.so
+link libsoftfuse_c.so "libsoftfuse.so.$version" libsoftfuse.so.0
+link libsoftfuse_c.so libsoftfuse.so.0 libsoftfuse.so
 lay libsoftfuse_c.dylib "libsoftfuse.$version.dylib"
-link "libsoftfuse.$version.dylib" libsoftfuse.0.dylib
-link libsoftfuse.0.dylib libsoftfuse.dylib
+link libsoftfuse_c.dylib "libsoftfuse.$version.dylib" libsoftfuse.0.dylib
+link libsoftfuse_c.dylib libsoftfuse.0.dylib libsoftfuse.dylib
 lay libsoftfuse_c.a libsoftfuse.a
 if [ -z "$found" ]; then
     echo "$built holds no libsoftfuse_c: build it with cargo rustc, or leave --built out" >&2
     exit 1
 fi
-if [ -f "$to/lib/libsoftfuse.$version.dylib" ] && command -v install_name_tool >/dev/null; then
+if [ -f "$built/libsoftfuse_c.dylib" ] && command -v install_name_tool >/dev/null; then
     install_name_tool -id "$prefix/lib/libsoftfuse.0.dylib" "$to/lib/libsoftfuse.$version.dylib"
 fi
 cp "$root/host/c/include/softfuse.h" "$to/include/softfuse.h"
-sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/host/c/softfuse.pc.in" >"$to/lib/pkgconfig/softfuse.pc"
+# A folder's name may have what means something to sed.
+escaped=$(printf '%s\n' "$prefix" | sed 's/[&|\\]/\\&/g')
+sed -e "s|@PREFIX@|$escaped|" -e "s|@VERSION@|$version|" "$root/host/c/softfuse.pc.in" >"$to/lib/pkgconfig/softfuse.pc"
 echo "installed in $to:$found, include/softfuse.h, lib/pkgconfig/softfuse.pc"

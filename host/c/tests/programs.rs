@@ -220,6 +220,45 @@ fn the_script_that_installs() {
     let package = fs::read_to_string(to.join("lib/pkgconfig/softfuse.pc")).expect("softfuse.pc");
     assert!(package.contains("prefix=/opt/softfuse\n") && !package.contains("stage"), "{package}");
     assert!(to.join("include/softfuse.h").is_file() && !to.join("lib/libsoftfuse.so").exists());
+
+    // What an earlier version has left is no part of this one.
+    fs::write(to.join("lib/libsoftfuse.so"), "an old one").expect("a file");
+    fs::write(built.join("libsoftfuse_c.a"), "a new archive").expect("a file");
+    let old = run(&["--built".as_ref(), built.as_ref(), "/opt/softfuse".as_ref()]);
+    let said = String::from_utf8_lossy(&old.stderr).into_owned();
+    assert!(!old.status.success() && said.contains("libsoftfuse.so is there from before"), "{old:?}");
+    assert_eq!(fs::read_to_string(to.join("lib/libsoftfuse.a")).expect("the archive"), "an archive");
+    fs::remove_file(to.join("lib/libsoftfuse.so")).expect("an old one");
+    let leftover = to.join(concat!("lib/libsoftfuse.so.", env!("CARGO_PKG_VERSION")));
+    fs::write(&leftover, "an old one").expect("a file");
+    let told = succeeded("install.sh", &run(&["--built".as_ref(), built.as_ref(), "/opt/softfuse".as_ref()]));
+    assert!(!told.contains("libsoftfuse.so") && !to.join("lib/libsoftfuse.so").exists(), "{told}");
+    assert_eq!(fs::read_to_string(to.join("lib/libsoftfuse.a")).expect("the archive"), "a new archive");
+}
+
+/// Folders may have any name: what pkg-config says of them is a shell's words again.
+#[test]
+fn the_package_lies_wherever_it_is_put() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let built = folder.path().join("built");
+    fs::create_dir(&built).expect("a folder");
+    fs::write(built.join("libsoftfuse_c.a"), "an archive").expect("a file");
+    for name in ["this & that", "either|or", "back\\slash"] {
+        let prefix = folder.path().join(name);
+        let arguments: [&OsStr; 4] =
+            ["host/c/install.sh".as_ref(), "--built".as_ref(), built.as_ref(), prefix.as_ref()];
+        succeeded("install.sh", &system("sh", "dash", &arguments));
+        let package = fs::read_to_string(prefix.join("lib/pkgconfig/softfuse.pc")).expect("softfuse.pc");
+        assert!(package.contains(&format!("prefix={}\n", prefix.display())), "{package}");
+    }
+    // A shell takes what pkg-config says for the folders' names.
+    let ask = "eval \"set -- $(pkg-config --cflags --libs-only-L softfuse)\"; printf '%s\\n' \"$@\"";
+    let prefix = folder.path().join("this & that");
+    let asked = Command::new("sh").args(["-c", ask]).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).output();
+    let said = succeeded("pkg-config", &asked.expect("sh"));
+    let words: Vec<&str> = said.lines().map(str::trim_end).collect();
+    let (include, lib) = (format!("-I{}/include", prefix.display()), format!("-L{}/lib", prefix.display()));
+    assert_eq!(words, [include, lib], "{said}");
 }
 
 /// Components that trap, loop and eat memory, through the ABI: calls go on, and codes say what has happened.

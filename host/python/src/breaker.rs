@@ -7,7 +7,7 @@ use softfuse::{Breaker, ComponentFailure, StateChange};
 use crate::ends::refusal;
 use crate::hooks::is_locked;
 use crate::permit::Permit;
-use crate::python::{detached, error};
+use crate::python::{detached, error, let_through};
 use crate::registry::Policy;
 use crate::values::{operator_of, span_of, state_change, status, time_of};
 
@@ -34,6 +34,7 @@ impl Core {
         py: Python<'py>,
         changed: Result<Option<StateChange>, ComponentFailure>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let_through()?;
         let change = changed.map_err(|failure| failed(py, &failure))?;
         change.map(|change| state_change(py, self.breaker.name(), &change)).transpose()
     }
@@ -67,6 +68,7 @@ impl Core {
     fn before(&self, py: Python<'_>, now_ns: Option<i64>) -> PyResult<Permit> {
         let now = time_of(now_ns, &self.breaker);
         let asked = Permit::ask(py, &self.breaker, self.is_locked, None, Some(now));
+        let_through()?;
         asked.map_err(|rejected| refusal(py, &rejected))
     }
 
@@ -79,7 +81,9 @@ impl Core {
 
     fn status<'py>(&self, py: Python<'py>, now_ns: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
         let now = time_of(now_ns, &self.breaker);
-        let read = detached(py, || self.breaker.status_at(now)).map_err(|failure| failed(py, &failure))?;
+        let read = detached(py, || self.breaker.status_at(now));
+        let_through()?;
+        let read = read.map_err(|failure| failed(py, &failure))?;
         status(py, &read)
     }
 

@@ -9,7 +9,7 @@ use softfuse::{Breaker, Outcome, Permit as HostPermit, Rejected, Score, Time};
 use crate::current;
 use crate::ends::{end_reported, refusal};
 use crate::hooks::{Caller, Source};
-use crate::python::{problem, unlocked};
+use crate::python::{let_through, problem, unlocked};
 use crate::raw::{Handling, call};
 
 /// A function behind a breaker, as `circuit_breaker` makes it of an ordinary function. It is called as the function is, and is a
@@ -40,6 +40,11 @@ impl Guarded {
         let py = args.py();
         let now = breaker.now();
         let admitted = if caller.is_locked { admit_unlocked(py, breaker, now) } else { breaker.permit_at(now) };
+        if let Err(left) = let_through() {
+            // By a callback, so the call isn't made.
+            unlocked(py, caller.is_locked, || drop(admitted));
+            return Err(left);
+        }
         let permit = match admitted {
             Ok(permit) => permit,
             Err(rejected) => return self.instead_of_call(&rejected, args, kwargs),
@@ -60,6 +65,7 @@ impl Guarded {
             None => drop(permit.settle_at(outcome, ended)),
             Some(reporter) => end_reported(permit, outcome, ended, reporter),
         }
+        let_through()?;
         Ok(answer)
     }
 
@@ -77,7 +83,8 @@ impl Guarded {
         let py = args.py();
         // What the hooks and the fallback are called by is an `except` clause, as far as they can see.
         let _handling = result.as_ref().err().map(|error| Handling::begin(py, error));
-        let ended = caller.end(py, permit, result.as_ref(), said, ended, None)?;
+        let ended = caller.end(py, permit, result.as_ref(), said, ended, None);
+        let_through()?;
         match (result, &self.fallback) {
             (Err(_), Some(fallback)) if ended.settled.tripped() => fallback.give(args, kwargs),
             (Ok(answer), Some(fallback)) if ended.is_bad => match fallback.give(args, kwargs) {

@@ -4,13 +4,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use softfuse::{
-    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Settled, Signal, Time,
+    Breaker, Exchange, Keyed, Outcome, OutcomeKind, Permit as HostPermit, Rejected, Score, Scoring, Settled, Signal,
+    Time,
 };
 
 use crate::current::{self, Said};
 use crate::ends::{outcome_of, refusal, settle};
 use crate::permit::Permit;
-use crate::python::{bridge, error, problem, unlocked};
+use crate::python::{bridge, error, leave, let_through, problem, unlocked};
 use crate::raw::call;
 use crate::scorer::{Scorer, exchange_of};
 use crate::values::{kind_of, span_of};
@@ -56,6 +57,12 @@ pub(crate) struct Ended<'b> {
     pub(crate) score: Option<Score>,
     /// The answer is there, and its score is under [`Caller::replace_below`].
     pub(crate) is_bad: bool,
+}
+
+/// An answer that is to be scored beside its call, and by whom.
+struct Beside<'c> {
+    scoring: &'c Scoring,
+    exchange: Exchange,
 }
 
 /// A scorer, and how answers are shown to it.
@@ -105,7 +112,8 @@ impl Caller {
         found.map_err(|failed| error(py, "RegistryError", (failed.to_string(),)))
     }
 
-    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand.
+    /// Settles a call that has ended. `scored` is what the scorer said, where it was asked beforehand. What a hook has left is still
+    /// to be [let through](let_through).
     pub(crate) fn end<'b>(
         &self,
         py: Python<'_>,
@@ -114,7 +122,7 @@ impl Caller {
         said: Said,
         ended: Time,
         scored: Option<Option<Score>>,
-    ) -> PyResult<Ended<'b>> {
+    ) -> Ended<'b> {
         let mut outcome = self.outcome(py, result);
         let mut beside = None;
         if !matches!(outcome.signal, Signal::Score(_)) {
@@ -142,12 +150,12 @@ impl Caller {
         let raised = if self.is_locked { result.err().map(|error| error.value(py).clone().unbind()) } else { None };
         let kind = outcome.kind;
         let settled = settle(py, self.is_locked, raised, permit, outcome, ended);
-        if let (Some(exchange), Some(scored_by)) = (beside, &self.scored_by) {
-            let (scoring, late) = (scored_by.scorer.get().scoring(py)?, settled.late.clone());
+        if let Some(Beside { scoring, exchange }) = beside {
+            let late = settled.late.clone();
             unlocked(py, self.is_locked, || scoring.submit(late, exchange));
         }
         let is_bad = result.is_ok() && score.zip(self.replace_below).is_some_and(|(score, limit)| score < limit);
-        Ok(Ended { settled, kind, score, is_bad })
+        Ended { settled, kind, score, is_bad }
     }
 
     /// Has a scorer look at an answer: now, whose score then goes into the outcome, or beside the call, by what is handed back.
@@ -157,7 +165,7 @@ impl Caller {
         breaker: &Breaker,
         value: &Bound<'_, PyAny>,
         outcome: &mut Outcome,
-    ) -> Option<Exchange> {
+    ) -> Option<Beside<'_>> {
         let scored_by = self.scored_by.as_ref()?;
         if !(breaker.policy().info().uses_scores || self.replace_below.is_some()) {
             return None;
@@ -167,8 +175,10 @@ impl Caller {
             outcome.signal = scored_by.scorer.get().score_now(py, &exchange).map_or(Signal::None, Signal::Score);
             return None;
         }
+        // Its threads first: a score is owed only where there is somebody to pay it.
+        let scoring = scored_by.scorer.get().scoring(py)?;
         outcome.signal = Signal::Pending;
-        Some(exchange)
+        Some(Beside { scoring, exchange })
     }
 
     /// What a call's end counts as.
@@ -197,8 +207,11 @@ impl Caller {
             outcome.retry_after = retry_after.map(span_of);
             Ok(outcome)
         };
-        // Where there is no stack left to ask by, it is an error like any other.
-        classified().unwrap_or_else(|_| Outcome::new(OutcomeKind::Error))
+        classified().unwrap_or_else(|raised| {
+            // Where there is no stack left to ask by, or no time, it is an error like any other.
+            leave(py, raised);
+            Outcome::new(OutcomeKind::Error)
+        })
     }
 
     /// What the score function says of an answer. Scoring is done as well as it can be: what it raises costs nobody the answer.
@@ -268,7 +281,9 @@ impl Caller {
                 &of_key
             }
         };
-        match Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None) {
+        let asked = Permit::ask(py, breaker, this.is_locked, Some(slf.clone().unbind()), None);
+        let_through()?;
+        match asked {
             Ok(permit) => Ok(Bound::new(py, permit)?.into_any()),
             Err(rejected) => Ok(Bound::new(py, Refused(rejected))?.into_any()),
         }
@@ -281,10 +296,12 @@ impl Caller {
     }
 
     /// Asks the scorer of an answer, and waits for it: the score, or `None`.
-    fn score_now(&self, answer: &Bound<'_, PyAny>) -> Option<f64> {
-        let (py, scored_by) = (answer.py(), self.scored_by.as_ref()?);
-        let exchange = scored_by.exchange(py, answer)?;
-        scored_by.scorer.get().score_now(py, &exchange).map(Score::get)
+    fn score_now(&self, answer: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+        let (py, Some(scored_by)) = (answer.py(), &self.scored_by) else { return Ok(None) };
+        let exchange = scored_by.exchange(py, answer);
+        let score = exchange.and_then(|exchange| scored_by.scorer.get().score_now(py, &exchange));
+        let_through()?;
+        Ok(score.map(Score::get))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -2,8 +2,8 @@
 //!
 //! What decides is the breaker component, and what users see is the Python package beside this (`python/softfuse`). Whatever is on a
 //! guarded call's way is here, so that it costs little: [`guarded`] makes the call, [`hooks`] ends it, [`current`] knows which is under
-//! way. Whatever of Python's is called from here is called by [`raw::call`], so that no thread is ever unwound through a frame of
-//! Rust's, which would abort the process (see `stay.c`).
+//! way. Whatever of Python's is called from here, by PyO3 too, is called through a frame of C's, so that no thread is ever unwound through
+//! one of Rust's, which would abort the process: the linker sees to that (see `stay.c`).
 //!
 //! **Locks and the interpreter's lock (GIL).** A breaker with conditions written in Python holds its own lock while it asks
 //! them, and they need the GIL. So whoever may wait for the lock of such a breaker lets the GIL go first

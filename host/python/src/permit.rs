@@ -9,7 +9,7 @@ use softfuse::{Breaker, Effect, LateScores, OutcomeKind, Permit as HostPermit, R
 use crate::current::{Said, began, score_of};
 use crate::ends::{outcome_of, settle};
 use crate::hooks::{Caller, Ended};
-use crate::python::{attached, bridge, detached, error, unlocked};
+use crate::python::{attached, bridge, detached, error, let_through, unlocked};
 use crate::raw::call;
 use crate::reporter::Reporter;
 use crate::values::{effect_name, state_change, time_of};
@@ -95,6 +95,7 @@ impl Permit {
         };
         let now = now.unwrap_or_else(|| self.breaker.now());
         let reported = unlocked(py, self.is_locked, || late.report_quality_at(score.get(), now));
+        let_through()?;
         Ok(reported.map_or("ignored", |(effect, _)| effect_name(effect)))
     }
 
@@ -126,9 +127,10 @@ impl Permit {
         let cancelled = Ending { kind: OutcomeKind::Cancelled, score: None, is_replaced: false };
         let Some(caller) = &self.caller else { return Ok(cancelled) };
         let said = Said { score: f64::NAN, reporter: None };
-        let Ended { settled, kind, score, is_bad } = caller.get().end(py, permit, result, said, ended, scored)?;
+        let Ended { settled, kind, score, is_bad } = caller.get().end(py, permit, result, said, ended, scored);
         let is_replaced = if result.is_ok() { is_bad } else { settled.tripped() };
         *self.phase() = Phase::Ended(settled.late);
+        let_through()?;
         Ok(Ending { kind, score, is_replaced })
     }
 }
@@ -186,6 +188,7 @@ impl Permit {
         let settled = settle(py, self.is_locked, None, permit, outcome, ended);
         let change = change_of(py, &self.breaker, settled.change.as_deref())?;
         *self.phase() = Phase::Ended(settled.late.clone());
+        let_through()?;
         let late = Py::new(py, Late { late: settled.late, is_locked: self.is_locked })?;
         let latency = u64::try_from(settled.latency.as_nanos()).unwrap_or(u64::MAX);
         call(bridge(py)?.settled.bind(py), (effect_name(settled.effect), change, latency, late), None)
@@ -294,6 +297,7 @@ impl Late {
         let number = score_of(score)?.get();
         let now = time_of(now_ns, self.late.breaker());
         let reported = unlocked(py, self.is_locked, || self.late.report_quality_at(number, now));
+        let_through()?;
         match reported {
             Ok(reported) => self.told(py, reported),
             Err(invalid) => Err(error(py, "InvalidScore", (number, invalid.to_string()))),
@@ -309,6 +313,7 @@ impl Late {
     ) -> PyResult<(&'static str, Option<Bound<'py, PyAny>>)> {
         let now = time_of(now_ns, self.late.breaker());
         let reported = unlocked(py, self.is_locked, || self.late.report_missing_at(now));
+        let_through()?;
         self.told(py, reported)
     }
 }

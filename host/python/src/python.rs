@@ -1,14 +1,16 @@
 //! What the extension takes from the package's Python side, and how it lets go of the interpreter's lock.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::raw::call;
+use crate::raw::{call, is_known_thread};
 
 /// Functions of the module `softfuse._bridge`, each looked up once.
 pub(crate) struct Bridge {
@@ -68,10 +70,55 @@ pub(crate) fn error<'py>(py: Python<'py>, class: &str, arguments: impl IntoPyObj
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
-/// Tells the log of what a callback raised, which reaches no caller.
-pub(crate) fn problem(py: Python<'_>, what: &str, error: PyErr) {
+thread_local! {
+    /// What a callback on this thread has raised that isn't its breaker's business: see [`problem`].
+    static LEFT: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+/// Threads with something in [`LEFT`]: so that looking costs a guarded call next to nothing.
+static LEFT_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// What a callback raised. An error is told to the log, and costs no caller the answer. What is to end more than a call
+/// (`KeyboardInterrupt`, `SystemExit`: whatever is no `Exception`) is left for [`let_through`], since the breaker, which may be at work
+/// between here and there, is none of its business.
+pub(crate) fn problem(py: Python<'_>, what: &str, raised: PyErr) {
+    if let Some(raised) = leave(py, raised) {
+        tell(py, what, raised);
+    }
+}
+
+/// Leaves what isn't an `Exception` for [`let_through`], and gives back what is. The first one counts, as the one that ends the rest.
+pub(crate) fn leave(py: Python<'_>, raised: PyErr) -> Option<PyErr> {
+    if raised.is_instance_of::<PyException>(py) {
+        return Some(raised);
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_some() {
+            return Some(raised);
+        }
+        *left = Some(raised);
+        LEFT_COUNT.fetch_add(1, Ordering::Relaxed);
+        None
+    })
+}
+
+/// Raises what a callback has left. Whoever was called by Python asks this when the breaker has all that it is to be told.
+#[inline(always)]
+pub(crate) fn let_through() -> PyResult<()> {
+    if LEFT_COUNT.load(Ordering::Relaxed) == 0 { Ok(()) } else { raise_left() }
+}
+
+#[cold]
+fn raise_left() -> PyResult<()> {
+    let Some(left) = LEFT.take() else { return Ok(()) };
+    LEFT_COUNT.fetch_sub(1, Ordering::Relaxed);
+    Err(left)
+}
+
+/// Tells the log.
+fn tell(py: Python<'_>, what: &str, error: PyErr) {
     let told = bridge(py).and_then(|bridge| call(bridge.problem.bind(py), (what, error.clone_ref(py)), None));
-    if told.is_err() {
+    if let Err(raised) = told {
+        leave(py, raised);
         error.write_unraisable(py, None);
     }
 }
@@ -116,7 +163,15 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, run: impl FnOnce() -> T + Send) 
 /// there to be asked.
 pub(crate) fn attached<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     let _within = Within::begin()?;
-    Python::try_attach(call)
+    let is_known = is_known_thread();
+    Python::try_attach(|py| {
+        let answer = call(py);
+        // On a thread of the breaker's own there is nobody above to whom anything could be let through.
+        if !is_known && let Err(left) = let_through() {
+            tell(py, "a callback", left);
+        }
+        answer
+    })
 }
 
 /// Holds up the interpreter's end.

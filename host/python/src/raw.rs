@@ -1,4 +1,5 @@
-//! What PyO3 has no safe words for: calls into Python in a frame of C, and exceptions that are being handled.
+//! What PyO3 has no safe words for: calls with a dictionary of keywords that may be none, threads that Python knows, and exceptions that
+//! are being handled.
 
 use std::ptr;
 
@@ -6,17 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{BoundObject, ffi};
 
-unsafe extern "C" {
-    /// `PyObject_Call`, in a frame that no thread is unwound through: see `stay.c`.
-    fn softfuse_call(
-        callable: *mut ffi::PyObject,
-        args: *mut ffi::PyObject,
-        kwargs: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
-}
-
-/// Calls what is, or may lead to, Python's code. Nothing here calls it in another way: a thread that the interpreter's end leaves behind
-/// in it would be unwound, and that through a frame of Rust's aborts the process.
+/// Calls a function.
 #[inline(always)]
 pub(crate) fn call<'py>(
     callable: &Bound<'py, PyAny>,
@@ -27,7 +18,15 @@ pub(crate) fn call<'py>(
     let args = args.into_pyobject(py).map_err(Into::into)?;
     let kwargs = kwargs.map_or(ptr::null_mut(), Bound::as_ptr);
     // SAFETY: the three are what they should be and live as long as the call; an answer is the caller's, and none is an error that is set.
-    unsafe { Bound::from_owned_ptr_or_err(py, softfuse_call(callable.as_ptr(), args.as_borrowed().as_ptr(), kwargs)) }
+    unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyObject_Call(callable.as_ptr(), args.as_borrowed().as_ptr(), kwargs))
+    }
+}
+
+/// Whether Python knows this thread: it is one of Python's, or has a call of Python's under way.
+pub(crate) fn is_known_thread() -> bool {
+    // SAFETY: it may be asked at any time, by any thread.
+    !unsafe { ffi::PyGILState_GetThisThreadState() }.is_null()
 }
 
 /// An exception is being handled, as in the body of an `except`: `sys.exc_info` gives it, and what is raised meanwhile has it as

@@ -14,7 +14,7 @@ use softfuse::{
 
 use crate::breaker::Core;
 use crate::condition::conditions;
-use crate::python::{attached, detached, error, problem};
+use crate::python::{attached, detached, error, let_through, problem};
 use crate::raw::call;
 use crate::values::{span_of, state_change};
 
@@ -296,7 +296,9 @@ impl Family {
 #[pymethods]
 impl Family {
     fn get(&self, py: Python<'_>, key: &str) -> PyResult<Core> {
-        detached(py, || self.family.get(key)).map(Core::of).map_err(|failed| no_breaker(py, &failed))
+        let found = detached(py, || self.family.get(key));
+        let_through()?;
+        found.map(Core::of).map_err(|failed| no_breaker(py, &failed))
     }
 
     fn overflow(&self) -> Core {

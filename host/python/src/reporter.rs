@@ -6,7 +6,7 @@ use softfuse::{LateScores, Reported, Score};
 use crate::current::score_of;
 use crate::hooks::is_locked;
 use crate::permit::drop_unlocked;
-use crate::python::unlocked;
+use crate::python::{let_through, unlocked};
 use crate::values::effect_name;
 
 type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
@@ -80,13 +80,15 @@ impl Reporter {
             Reporting::Real(reporter, locked) => (To::Reporter(reporter.clone()), *locked),
             Reporting::Late(late, locked) => (To::Late(late.clone()), *locked),
         };
-        Ok(unlocked(py, locked, || match to {
+        let became = unlocked(py, locked, || match to {
             To::Reporter(reporter) => match reporter.report_quality(score.get()) {
                 Ok(Reported::Late { effect, .. }) => effect_name(effect),
                 Ok(Reported::Kept) | Err(_) => "kept",
             },
             To::Late(late) => late.report_quality(score.get()).map_or("ignored", |(effect, _)| effect_name(effect)),
-        }))
+        });
+        let_through()?;
+        Ok(became)
     }
 }
 
@@ -108,14 +110,15 @@ impl Reporter {
     }
 
     /// Says that no score will come. It counts where the call has ended and its score is owed.
-    fn report_missing(&self, py: Python<'_>) {
+    fn report_missing(&self, py: Python<'_>) -> PyResult<()> {
         let (reporter, locked) = match &*self.inner() {
             Reporting::Real(reporter, locked) => (reporter.clone(), *locked),
-            Reporting::ToCome(_) | Reporting::Late(..) => return,
+            Reporting::ToCome(_) | Reporting::Late(..) => return Ok(()),
         };
         unlocked(py, locked, || {
             reporter.report_missing();
             drop(reporter);
         });
+        let_through()
     }
 }

@@ -22,17 +22,22 @@ pub(crate) struct Scorer {
 }
 
 impl Scorer {
-    /// Its threads.
-    pub(crate) fn scoring(&self, py: Python<'_>) -> PyResult<&Scoring> {
-        self.scoring.get_or_try_init(py, || Ok(Scoring::start(self.scorer.clone(), self.settings.clone())?))
+    /// Its threads. Where they can't be started there is no score, which is logged; the next answer tries again.
+    pub(crate) fn scoring(&self, py: Python<'_>) -> Option<&Scoring> {
+        let started = self.scoring.get_or_try_init(py, || Scoring::start(self.scorer.clone(), self.settings.clone()));
+        started.map_err(|failed| self.failed(py, &format!("its threads can't be started: {failed}"))).ok()
+    }
+
+    /// Tells the log why there is no score.
+    fn failed(&self, py: Python<'_>, why: &str) {
+        problem(py, "a scorer", error(py, "ScorerError", (format!("{}: {why}", self.scorer.name()),)));
     }
 
     /// Scores an exchange on this thread. Its failure is no score, and is logged.
     pub(crate) fn score_now(&self, py: Python<'_>, exchange: &Exchange) -> Option<Score> {
         let outcome = detached(py, || self.scorer.score(exchange));
         if let ScoreOutcome::Failed(failure) = &outcome {
-            let text = format!("{}: {failure}", self.scorer.name());
-            problem(py, "a scorer", error(py, "ScorerError", (text,)));
+            self.failed(py, &failure.to_string());
         }
         outcome.score()
     }

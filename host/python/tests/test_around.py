@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -88,6 +90,40 @@ def test_beside_the_call(registry: Registry, text_scorer: Scorer) -> None:
             ask("")
             time.sleep(0.01)
     until(lambda: breaker.state is State.OPEN)
+
+
+def test_threads_that_cannot_be_started_cost_a_score_and_no_answer() -> None:
+    """A process at its limit of memory, where threads find no room for their stacks."""
+    program = """
+import logging, resource, softfuse
+
+told = []
+logging.getLogger("softfuse").addHandler(type("Told", (logging.Handler,), {"emit": lambda self, record: told.append(record.getMessage())})())
+scorer = softfuse.Scorer.builtin("text")
+
+@softfuse.circuit_breaker(softfuse.quality_below(.5, window=9), require_quality_signal=True, scorer=scorer, name="full")
+def ask(): return "Paris is the capital of France."
+
+with open("/proc/self/statm") as read:
+    used = int(read.read().split()[0]) * resource.getpagesize()
+free = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), free[1]))
+answers = [ask(), ask()]
+resource.setrlimit(resource.RLIMIT_AS, free)
+assert answers == ["Paris is the capital of France."] * 2
+assert len(told) == 2 and all("a scorer raised" in line and "text: its threads can't be started" in line for line in told), told
+status = ask.breaker.status()
+assert (status.totals.successes, status.conditions[0].filled, status.conditions[0].value) == (2, 2, 0), status
+
+ask()
+import time
+until = time.monotonic() + 30
+while ask.breaker.status().conditions[0].filled < 3 and time.monotonic() < until: time.sleep(.005)
+status = ask.breaker.status()
+assert status.conditions[0].filled == 3 and len(told) == 2, (status, told)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_before_the_answer(registry: Registry, text_scorer: Scorer) -> None:

@@ -1,5 +1,6 @@
 //! The hosts in other languages are tested by their own tools; this library gives them what the build has made, and starts them.
 
+pub mod in_c;
 pub mod scorers;
 
 use std::fs;
@@ -106,7 +107,10 @@ fn run(folder: &str, paths: &Prepared, steps: &[Step<'_>]) -> Result<()> {
 }
 
 /// The C library, which cargo has put beside this test.
-fn c_library() -> Result<PathBuf> {
+///
+/// # Errors
+/// Where it isn't there.
+pub fn c_library() -> Result<PathBuf> {
     let test = std::env::current_exe().context("this program")?;
     let name = format!("{}softfuse_c{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let library = test.with_file_name(name);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use softfuse_hosts::scorers::{SCORERS, Tools};
-use softfuse_hosts::{Step, prepared, root, test};
+use softfuse_hosts::{Step, c_library, in_c, prepared, root, test};
 
 fn tools() -> Tools {
     Tools { program: env!("CARGO_BIN_EXE_softfuse-in-tests").into(), scratch: env!("CARGO_TARGET_TMPDIR").into() }
@@ -73,6 +73,21 @@ fn a_new_scorer_of_every_language_builds_and_passes() {
             // Nothing is written over it.
             let (content, said) = softfuse(&["scorer", "new", "--lang", language, &name], &scratch);
             assert!(!content && said.contains("is there already, and isn't empty"), "{said}");
+        }
+        Ok(())
+    });
+    done.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// By the C library, which Go and other languages load, too. Its own tests are cargo's.
+#[test]
+fn c() {
+    let done = prepared(&tools(), |paths| {
+        let (root, library) = (root()?, c_library()?);
+        let installed = in_c::install(&root, library.parent().unwrap(), &tools())?;
+        for (language, name) in SCORERS {
+            let passed = in_c::cases(&root, &installed, &paths.scorers.join(language), &tools())?;
+            assert!(passed >= 10, "{name}: {passed} cases");
         }
         Ok(())
     });

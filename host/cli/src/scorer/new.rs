@@ -142,8 +142,16 @@ pub(crate) fn run(args: &ScorerNewArgs) -> anyhow::Result<ExitCode> {
         fs::write(&path, content).with_context(|| format!("can't write {}", path.display()))?;
         writeln!(out, "{DIM}{}{DIM:#}", path.display())?;
     }
+    let place = as_word(&folder.to_string_lossy());
     writeln!(out, "Build and test it: {BOLD}cd {place} && sh build.sh && softfuse scorer test{BOLD:#}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path as a word of a shell's command, which is no option either.
+fn as_word(path: &str) -> String {
+    let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
+    // A path of the system's has no zero byte, which is all that can't be quoted.
+    shlex::try_quote(&path).map_or_else(|_| path.clone(), |word| word.into_owned())
 }
 
 /// A project's files, by their paths.
@@ -176,6 +184,19 @@ mod tests {
         {
             let said = bad.parse::<ProjectName>().unwrap_err();
             assert!(said.contains("name") || said.contains("means something else"), "{bad}: {said}");
+        }
+    }
+
+    #[test]
+    fn folders_are_words_to_a_shell() {
+        for (path, word) in [
+            ("polite-answers", "polite-answers"),
+            ("/srv/scorers/a_1.b", "/srv/scorers/a_1.b"),
+            ("my scorers/polite", "'my scorers/polite'"),
+            ("it's;here", "\"it's;here\""),
+            ("-P", "./-P"),
+        ] {
+            assert_eq!(as_word(path), word);
         }
     }
 

@@ -81,21 +81,24 @@ def wrap_coroutine(
     function: Callable[..., Awaitable[Any]], caller: Caller, fall_back: Fallback
 ) -> Callable[..., Any]:
     """Guards a coroutine function. One that is cancelled counts as neutral: its caller went away."""
+    # Looked up once, not for each call: they stay as they are.
+    admit, enter, leave = caller.admit, CALL.set, CALL.reset
+    scores_before_answer, is_given = caller.scores_before_answer, fall_back.is_given
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        permit = caller.admit(args, kwargs)
-        if not isinstance(permit, Permit):
+        permit = admit(args, kwargs)
+        if isinstance(permit, Refused):
             return await _awaited(fall_back.instead_of_call(args, kwargs, permit))
-        token = CALL.set(permit)
+        token = enter(permit)
         try:
             answer = await function(*args, **kwargs)
         except BaseException as raised:
-            CALL.reset(token)
-            if permit.fail(raised) and fall_back.is_given:
+            leave(token)
+            if permit.fail(raised) and is_given:
                 return await _awaited(fall_back.give(args, kwargs))
             raise
-        CALL.reset(token)
-        if caller.scores_before_answer and not permit.has_score():
+        leave(token)
+        if scores_before_answer and not permit.has_score():
             score = await score_aside(caller, permit, answer)
             is_bad = permit.succeed(answer, scored=True, score=score)
         else:
