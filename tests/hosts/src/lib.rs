@@ -37,7 +37,7 @@ pub struct Prepared {
     pub components: PathBuf,
     /// Random histories.
     pub vectors: PathBuf,
-    /// The [scorers](scorers) in five languages, with their cases.
+    /// The [scorers] in five languages, with their cases.
     pub scorers: PathBuf,
 }
 
