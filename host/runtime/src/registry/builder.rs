@@ -99,7 +99,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// The clock. Default: [`SystemClock`].
+    /// The clock. Default: [`SystemClock`](crate::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(RegistryClock::Own(Arc::new(clock)));
         self
