@@ -14,6 +14,7 @@ pub(crate) fn classify_default<T, E>(result: &Result<T, E>) -> Outcome {
 }
 
 /// When a call has ended: now. By a clock that panics it took no time, since the answer is there all the same.
+#[inline]
 pub(crate) fn ended_at(permit: &Permit) -> Time {
     permit.breaker().now_unless_it_panics().unwrap_or(permit.admitted_at())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::caught::caught;
 use crate::types::Time;
@@ -15,18 +15,66 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The system's monotonic clock, from the moment that this was made. It is the default.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock(Instant);
+pub struct SystemClock(monotonic::Origin);
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self(Instant::now())
+        Self(monotonic::Origin::now())
     }
 }
 
 impl Clock for SystemClock {
     #[inline]
     fn now(&self) -> Time {
-        Time::ZERO + self.0.elapsed()
+        Time::from_nanos(self.0.elapsed_nanos())
+    }
+}
+
+/// The clock that `Instant` reads as well, as one number: `Instant` keeps seconds and nanoseconds apart, and with it a guarded call
+/// that reads the clock twice took 17 % longer.
+#[cfg(target_os = "linux")]
+mod monotonic {
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Origin(i64);
+
+    impl Origin {
+        pub(super) fn now() -> Self {
+            Self(nanos())
+        }
+
+        #[inline]
+        pub(super) fn elapsed_nanos(self) -> i64 {
+            nanos() - self.0
+        }
+    }
+
+    /// Since the machine was started: an `i64` has room for 292 years.
+    #[inline]
+    fn nanos() -> i64 {
+        let reading = clock_gettime(ClockId::Monotonic);
+        reading.tv_sec * 1_000_000_000 + reading.tv_nsec
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod monotonic {
+    use std::time::Instant;
+
+    use crate::types::span_nanos;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Origin(Instant);
+
+    impl Origin {
+        pub(super) fn now() -> Self {
+            Self(Instant::now())
+        }
+
+        pub(super) fn elapsed_nanos(self) -> i64 {
+            i64::try_from(span_nanos(self.0.elapsed())).unwrap_or(i64::MAX)
+        }
     }
 }
 

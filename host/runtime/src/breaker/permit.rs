@@ -137,6 +137,16 @@ impl<'b> Permit<'b> {
     #[inline]
     pub fn report_quality(&mut self, score: f64) -> Result<(), InvalidScore> {
         let score = Score::new(score)?;
+        if self.rest.is_some() {
+            return self.report_to_reporter(score);
+        }
+        self.score = score.get();
+        Ok(())
+    }
+
+    /// Few calls have what it takes to be asked for.
+    #[cold]
+    fn report_to_reporter(&mut self, score: Score) -> Result<(), InvalidScore> {
         match self.asked_reporter() {
             Some(reporter) => drop(reporter.report_quality(score.get())?),
             None => self.score = score.get(),

@@ -32,6 +32,7 @@ impl Time {
 
     /// The instant so many nanoseconds after the clock's origin.
     #[must_use]
+    #[inline]
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
@@ -44,6 +45,7 @@ impl Time {
 
     /// Nanoseconds from the clock's origin.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
