@@ -47,7 +47,7 @@ pub enum FailureMode {
     /// They are admitted, unguarded. A breaker that is broken then harms nobody; it is the default.
     #[default]
     Open,
-    /// They are refused, with [`Refusal::component_failure`] set.
+    /// They are refused, with [`Refusal::component_failure`](crate::Refusal::component_failure) set.
     Closed,
 }
 
