@@ -59,17 +59,8 @@ pub(crate) trait Guards: Sync {
     fn call(&self, call: u64);
 }
 
-/// Where a breaker has its time from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Clock {
-    /// A microsecond a call.
-    Handed,
-    Read,
-}
-
 struct Softfuse<'p> {
     breaker: Breaker,
-    clock: Clock,
     pattern: &'p Pattern,
 }
 
@@ -80,20 +71,22 @@ impl Softfuse<'_> {
     }
 }
 
-/// By a closure, as the peers are called.
+/// By a closure, as the peers are called, at times that are handed in, a microsecond apart.
 impl Guards for Softfuse<'_> {
     fn call(&self, call: u64) {
         let fails = black_box(self.pattern.fails(call));
-        let answer = |_: &mut Permit| if fails { Err(()) } else { Ok(()) };
-        match self.clock {
-            Clock::Handed => {
-                let now = Time::from_nanos(call as i64 * 1_000);
-                let _ = black_box(self.breaker.call_at(now, |permit| (answer(permit), now)));
-            }
-            Clock::Read => {
-                let _ = black_box(self.breaker.call(answer));
-            }
-        }
+        let now = Time::from_nanos(call as i64 * 1_000);
+        let _ = black_box(self.breaker.call_at(now, |_| (if fails { Err(()) } else { Ok(()) }, now)));
+    }
+}
+
+/// The same with the clock read, before and after.
+struct Clocked<'p>(Softfuse<'p>);
+
+impl Guards for Clocked<'_> {
+    fn call(&self, call: u64) {
+        let fails = black_box(self.0.pattern.fails(call));
+        let _ = black_box(self.0.breaker.call(|_| if fails { Err(()) } else { Ok(()) }));
     }
 }
 
@@ -301,10 +294,10 @@ fn native<'p>(policy: &str, pattern: &'p Pattern) -> Native<'p> {
     Native { core: Mutex::new(softfuse_core::Breaker::new(policy, "native", 0, 0)), pattern }
 }
 
-fn softfuse<'p>(registry: &Registry, policy: &str, clock: Clock, pattern: &'p Pattern) -> Softfuse<'p> {
+fn softfuse<'p>(registry: &Registry, policy: &str, pattern: &'p Pattern) -> Softfuse<'p> {
     let policy = registry.policy("bench", policy).unwrap();
     let name = format!("bench-{}", registry.list().len());
-    Softfuse { breaker: registry.breaker(&name, &policy).unwrap(), clock, pattern }
+    Softfuse { breaker: registry.breaker(&name, &policy).unwrap(), pattern }
 }
 
 pub(crate) fn measure(run: &mut Run) {
@@ -316,17 +309,17 @@ pub(crate) fn measure(run: &mut Run) {
         }
         let pattern = Arc::new(Pattern::new(percent, false));
         let mut group = run.criterion.benchmark_group(&name);
-        let ours = softfuse(&registry, ERRORS, Clock::Handed, &pattern);
+        let ours = softfuse(&registry, ERRORS, &pattern);
         bench(&mut group, "softfuse", of, &ours);
         ours.never_tripped();
-        let ours = ByPermit(softfuse(&registry, ERRORS, Clock::Handed, &pattern));
+        let ours = ByPermit(softfuse(&registry, ERRORS, &pattern));
         bench(&mut group, "softfuse-permit", of, &ours);
         ours.0.never_tripped();
         if percent == 0 {
             bench(&mut group, "lease", of, &Bare::new());
         }
         bench(&mut group, "recloser", of, &Recloser(recloser(), &pattern));
-        bench(&mut group, "softfuse-clock", of, &softfuse(&registry, ERRORS, Clock::Read, &pattern));
+        bench(&mut group, "softfuse-clock", of, &Clocked(softfuse(&registry, ERRORS, &pattern)));
         bench(&mut group, "recloser-clock", of, &RecloserTimed(Recloser(recloser(), &pattern)));
         bench(&mut group, "mutex-core", of, &native(ERRORS, &pattern));
         let backoff = failsafe::backoff::constant(Duration::from_secs(3600));
@@ -344,13 +337,13 @@ pub(crate) fn measure(run: &mut Run) {
         }
         let pattern = Pattern::new(percent, true);
         let mut group = run.criterion.benchmark_group(&name);
-        let ours = Reporting(softfuse(&registry, &scored(window, of), Clock::Handed, &pattern));
+        let ours = Reporting(softfuse(&registry, &scored(window, of), &pattern));
         bench(&mut group, "softfuse", of, &ours);
         ours.0.never_tripped();
         bench(&mut group, "mutex-core", of, &native(&scored(window, of), &pattern));
         let unscored = Pattern::new(percent, false);
-        bench(&mut group, "unscored", of, &Reporting(softfuse(&registry, ERRORS, Clock::Handed, &unscored)));
-        bench(&mut group, "unwanted", of, &Reporting(softfuse(&registry, ERRORS, Clock::Handed, &pattern)));
+        bench(&mut group, "unscored", of, &Reporting(softfuse(&registry, ERRORS, &unscored)));
+        bench(&mut group, "unwanted", of, &Reporting(softfuse(&registry, ERRORS, &pattern)));
         group.finish();
     }
     if run.wants("rejected") {
@@ -359,8 +352,7 @@ pub(crate) fn measure(run: &mut Run) {
         let open = "half_open_after = \"1h\"\n[trip_on]\nerror_rate_above = { rate = 0.9, window = 100 }";
         // An hour at a microsecond a call is longer than any run.
         let tripped = |guards: &dyn Guards| (0..200).for_each(|call| guards.call(call));
-        let (handed, read) =
-            (softfuse(&registry, open, Clock::Handed, &pattern), softfuse(&registry, open, Clock::Read, &pattern));
+        let (handed, read) = (softfuse(&registry, open, &pattern), Clocked(softfuse(&registry, open, &pattern)));
         let peer = Recloser(recloser(), &pattern);
         tripped(&handed);
         tripped(&read);
