@@ -120,21 +120,8 @@ fn a_pool_that_is_opened_anew_gives_no_more_than_it_has() {
 /// counted, and of scores of which nothing else is to be known. Once more than one place was allowed for, those take few steps.
 #[test]
 fn what_is_kept_between_two_leases_is_taken_with_one_of_them() {
-    const SCORES: Terms<'_> =
-        Terms { permit: PERMIT, outcomes_max: 8, scores_last: 4, score_sums_min: None, tag: 3, ..EMPTY };
-    const EMPTY: Terms<'_> = Terms {
-        permit: 0,
-        outcomes_max: 0,
-        until: None,
-        latency_max: None,
-        missing_score: None,
-        score_sums_min: None,
-        scores_roll: false,
-        scores_last: 0,
-        details: false,
-        tag: 0,
-    };
-    for (terms, score) in [(counted(8), None), (counted(8), Some(5)), (SCORES, Some(5))] {
+    let scores = Terms { scores_last: 4, ..counted(8) };
+    for (terms, score) in [(counted(8), None), (counted(8), Some(5)), (scores, Some(5))] {
         model(move || {
             let (lease, mut owner) = opened(1, &terms);
             let success = Entry::Success { latency: 1, score, pending: false };
