@@ -1,27 +1,11 @@
 // Users' scorers in a worker: the components that come with Softfuse, and hostile ones; a guard that has answers scored.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import test, { after } from 'node:test';
+import test from 'node:test';
 import { Registry, circuitBreaker } from 'softfuse';
 import { Scorer, ScorerError } from 'softfuse/scorers';
 import { inner } from './kit/inner.mjs';
-import { root } from './kit/load.mjs';
-
-const components = process.env.SOFTFUSE_COMPONENTS ?? join(root, 'target/components');
-const bytes = (name) => {
-  const path = join(components, 'scorers', name);
-  assert.ok(existsSync(path), `${path} is missing: cargo run --release -- components target/components`);
-  return readFileSync(path);
-};
-const loaded = [];
-const load = async (component, options) => {
-  const scorer = await Scorer.load(component, options);
-  loaded.push(scorer);
-  return scorer;
-};
-after(() => loaded.forEach((scorer) => scorer.close()));
+import { bytes, load } from './kit/scorers.mjs';
 
 const { boundMemory } = await inner('scorer/bounds.js');
 
@@ -45,7 +29,7 @@ test('a configuration is read, and a wrong one says what is wrong', async () => 
   );
   await assert.rejects(Scorer.load(new Uint8Array([1, 2, 3])), (error) => error.kind === 'refused' && /no component/.test(error.message));
   await assert.rejects(
-    Scorer.load(readFileSync(join(components, 'breaker.wasm'))),
+    Scorer.load(bytes('../breaker.wasm')),
     (error) => error.kind === 'refused' && /no softfuse:scorer\/scorer/.test(error.message),
   );
   await assert.rejects(Scorer.load(bytes('text.wasm'), { deadlineMs: 0 }), /deadlineMs is 0/);

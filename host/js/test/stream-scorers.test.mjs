@@ -2,26 +2,11 @@
 // a guard's streams.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import test, { after } from 'node:test';
+import test from 'node:test';
 import { Registry, circuitBreaker, modelStream } from 'softfuse';
-import { Scorer } from 'softfuse/scorers';
-import { root } from './kit/load.mjs';
+import { bytes, load as loadComponent } from './kit/scorers.mjs';
 
-const components = process.env.SOFTFUSE_COMPONENTS ?? join(root, 'target/components');
-const bytes = (name) => {
-  const path = join(components, 'scorers', name);
-  assert.ok(existsSync(path), `${path} is missing: cargo run --release -- components target/components`);
-  return readFileSync(path);
-};
-const loaded = [];
-const load = async (name, options) => {
-  const scorer = await Scorer.load(bytes(name), { name, deadlineMs: 60_000, ...options });
-  loaded.push(scorer);
-  return scorer;
-};
-after(() => loaded.forEach((scorer) => scorer.close()));
+const load = (name, options) => loadComponent(bytes(name), { name, deadlineMs: 60_000, ...options });
 
 const GOOD = 'Paris is the capital of France, and its largest city. It lies on the Seine, in the north of the country.';
 const LOOP = 'Paris is the capital. '.repeat(400);
