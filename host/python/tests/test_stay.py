@@ -16,10 +16,11 @@ import softfuse
 FRAMES = Path(os.environ["SOFTFUSE_PROJECT"]) / "host/python/src/stay.c"
 DEADLOCK_S = 60.0
 
-PROGRAM = """
+#: A daemon thread of Python's is in `stay` while the interpreter ends.
+PRELUDE = """
 import sys, threading, time, softfuse
-from softfuse import _softfuse, circuit_breaker, consecutive_failures, quality_below
 
+where = sys.argv[1]
 inside = threading.Event()
 
 def stay(*given):
@@ -27,6 +28,44 @@ def stay(*given):
     end = time.monotonic() + 3
     while time.monotonic() < end:
         time.sleep(.001)
+
+def ends_within(call):
+    global thread
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    assert inside.wait(30)
+"""
+
+#: In code that a function of the extension's calls by its name.
+HOOKS = """
+class Mine:
+    def __call__(self, record): stay()
+    def reset(self): pass
+
+settings = {
+    "call": {},
+    "classify": {"classify": lambda answer, error: stay()},
+    "score": {"score_fn": lambda answer: stay()},
+    "key": {"key": lambda: stay() or "key"},
+    "condition": {},
+    "callback": {"on_state_change": stay},
+    "fallback": {"fallback": stay},
+    "exchange": {"scorer": softfuse.Scorer.builtin("text"), "exchange": stay},
+}[where]
+condition = Mine() if where == "condition" else softfuse.consecutive_failures(1)
+condition = softfuse.any_of(condition, softfuse.quality_below(.5, window=9))
+
+@softfuse.circuit_breaker(condition, name="it", **settings)
+def call():
+    if where in ("callback", "fallback"): raise ConnectionError
+    if where == "call": stay()
+
+ends_within(call)
+"""
+
+#: In code that none calls by its name: a conversion, a lookup, an object's end.
+CONVERSIONS = """
+from softfuse import _softfuse, circuit_breaker, consecutive_failures, quality_below
 
 class Stays:
     def __float__(self): stay(); return .5
@@ -46,34 +85,39 @@ class Condition:
         return object.__getattribute__(self, name)
     def reset(self): pass
 
+thread = None
 own = softfuse.default_registry().breaker("own", softfuse.any_of(Condition(), consecutive_failures(1)))
 bad = circuit_breaker(quality_below(.1, window=9), score_fn=lambda answer: .2, replace_below=.5, fallback="good")
 
-places = {
-    "a score": lambda: softfuse.report_quality(Stays()),
-    "a score function's answer": circuit_breaker(quality_below(.1, window=9), score_fn=lambda answer: Stays())(lambda: 1),
-    "a time": lambda: own._core.snapshot(Stays()),
-    "a truth": lambda: _softfuse.Registry({"fail_closed": Stays()}),
-    "a path": lambda: _softfuse.Scorer.from_file(Stays(), {}),
-    "a function's name": lambda: repr(circuit_breaker(consecutive_failures(1), name="repr")(Stays())),
-    "an answer that is dropped": bad(lambda: Dropped()),
-    "a lookup": lambda: own.reset(),
-}
-if len(sys.argv) == 1:
-    print("\\n".join(places))
-else:
-    thread = threading.Thread(target=places[sys.argv[1]], daemon=True)
-    thread.start()
-    assert inside.wait(30)
+ends_within({
+    "score": lambda: softfuse.report_quality(Stays()),
+    "score function's answer": circuit_breaker(quality_below(.1, window=9), score_fn=lambda answer: Stays())(lambda: 1),
+    "time": lambda: own._core.snapshot(Stays()),
+    "truth": lambda: _softfuse.Registry({"fail_closed": Stays()}),
+    "path": lambda: _softfuse.Scorer.from_file(Stays(), {}),
+    "function's name": lambda: repr(circuit_breaker(consecutive_failures(1), name="repr")(Stays())),
+    "answer that is dropped": bad(lambda: Dropped()),
+    "lookup": own.reset,
+}[where])
 """
 
 
-def test_the_interpreter_ends_within_whatever_is_called() -> None:
-    """A daemon thread is in code that no function of the extension's calls by its name: a conversion, a lookup, an object's end."""
-    asked = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=DEADLOCK_S)
-    places = asked.stdout.splitlines()
-    assert len(places) == 8, asked.stderr
-    running = {place: subprocess.Popen([sys.executable, "-c", PROGRAM, place], stderr=subprocess.PIPE) for place in places}
+@pytest.mark.parametrize(
+    ("program", "places"),
+    [
+        (HOOKS, ("call", "classify", "score", "key", "condition", "callback", "fallback", "exchange")),
+        (
+            CONVERSIONS,
+            ("score", "score function's answer", "time", "truth", "path", "function's name", "answer that is dropped", "lookup"),
+        ),
+    ],
+    ids=["hooks", "conversions"],
+)
+def test_the_interpreter_ends_within_whatever_is_called(program: str, places: tuple[str, ...]) -> None:
+    """It ends by itself, and well, in whatever code of Python's a daemon thread is for longer than anybody waits."""
+    running = {
+        place: subprocess.Popen([sys.executable, "-c", PRELUDE + program, place], stderr=subprocess.PIPE) for place in places
+    }
     for place, process in running.items():
         told = process.communicate(timeout=DEADLOCK_S)[1]
         assert process.returncode == 0, (place, process.returncode, told)
