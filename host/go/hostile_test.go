@@ -20,12 +20,8 @@ const recordOutcome = "softfuse:breaker/breaker@0.1.0#record-outcome"
 // broken is a registry whose component has another body for a function.
 func broken(t *testing.T, export string, body []byte, options ...softfuse.Option) (*softfuse.Registry, *softfuse.Breaker, *log) {
 	t.Helper()
-	component, err := os.ReadFile("internal/component/breaker.wasm")
-	must(t, err)
-	component, err = hostile.Break(component, export, body)
-	must(t, err)
 	log := &log{}
-	options = append(options, softfuse.WithComponent("broken", component, 500*time.Millisecond, 32<<20), softfuse.WithOnEvent(log.add))
+	options = append(options, softfuse.WithComponent("broken", component(t, export, body), 500*time.Millisecond, 32<<20), softfuse.WithOnEvent(log.add))
 	registry, breaker := made(t, threeFailures, options...)
 	return registry, breaker, log
 }
