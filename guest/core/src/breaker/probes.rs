@@ -33,8 +33,7 @@ impl Breaker {
         if failed || !causes.is_empty() {
             let reason =
                 if failed { TripReason::ProbeFailed(outcome.kind) } else { TripReason::ProbeConditions(causes) };
-            let since_origin = self.origin.distance(now);
-            self.tree.record(&self.policy.leaves, &record, since_origin);
+            self.show(&record, now);
             return self.reopen(reason, now);
         }
         if pending {
@@ -65,8 +64,7 @@ impl Breaker {
             half_open.scores.add(score);
         }
         let enough = half_open.passed.len() >= self.policy.recovery_threshold as usize;
-        let since_origin = self.origin.distance(now);
-        self.tree.record(&self.policy.leaves, record, since_origin);
+        self.show(record, now);
         if !enough {
             return Effect::Probed.into();
         }
@@ -84,8 +82,7 @@ impl Breaker {
             return Effect::Ignored.into();
         };
         half_open.scores.add(score);
-        let since_origin = self.origin.distance(now);
-        self.tree.record_late(&self.policy.leaves, score, since_origin);
+        self.show_late(score, now);
         Effect::Recorded.into()
     }
 

@@ -180,8 +180,19 @@ impl Breaker {
     /// A record takes its place: in the streaks, the load and every condition's window.
     fn take_place(&mut self, record: &Record<'_>, kind: OutcomeKind, now: Instant) {
         self.count_settled(record.failed, kind, now);
+        self.show(record, now);
+    }
+
+    /// Shows a record to every condition's window.
+    pub(super) fn show(&mut self, record: &Record<'_>, now: Instant) {
         let since_origin = self.origin.distance(now);
         self.tree.record(&self.policy.leaves, record, since_origin);
+    }
+
+    /// Shows a late score to the windows of scores.
+    pub(super) fn show_late(&mut self, score: Score, now: Instant) {
+        let since_origin = self.origin.distance(now);
+        self.tree.record_late(&self.policy.leaves, score, since_origin);
     }
 
     /// A settled outcome counts in the streaks and the load, whether or not it comes to the windows.
@@ -200,8 +211,7 @@ impl Breaker {
         if matches!(self.phase, Phase::Disabled) {
             return Effect::Ignored.into();
         }
-        let since_origin = self.origin.distance(now);
-        self.tree.record_late(&self.policy.leaves, score, since_origin);
+        self.show_late(score, now);
         Settlement { effect: Effect::Recorded, event: self.evaluate(now) }
     }
 
