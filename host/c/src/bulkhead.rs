@@ -9,7 +9,7 @@ use softfuse::{Bulkhead, BulkheadError, BulkheadSettings, Place};
 
 use crate::code::sf_code;
 use crate::fault::{Fault, ask, handle, run, sf_error};
-use crate::sized::{Sized, read_or_default, sized};
+use crate::sized::{read_or_default, sized, write};
 use crate::text::text;
 
 /// Bounds how many calls of one operation are made at once. It stands outside the breaker: take a place first, then the permit.
@@ -139,11 +139,11 @@ pub extern "C" fn sf_place_free(place: Option<Box<sf_place>>) {
 pub unsafe extern "C" fn sf_bulkhead_count(bulkhead: Option<&sf_bulkhead>, counts: *mut sf_bulkhead_counts) -> sf_code {
     run(None, || {
         let found = handle(bulkhead, "bulkhead")?.inner.counts();
+        let set = |out: &mut sf_bulkhead_counts| {
+            (out.in_use, out.waiting) = (found.in_use, found.waiting);
+            (out.refused, out.timed_out) = (found.refused, found.timed_out);
+        };
         // SAFETY: by the header's rule of structs that are filled.
-        let mut out = unsafe { Sized::out(counts, "counts") }?;
-        (out.in_use, out.waiting) = (found.in_use, found.waiting);
-        (out.refused, out.timed_out) = (found.refused, found.timed_out);
-        out.finish();
-        Ok(())
+        unsafe { write(counts, "counts", set) }
     })
 }

@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use crate::breaker::sf_breaker;
 use crate::code::sf_code;
-use crate::fault::quick;
+use crate::fault::{Fault, quick};
 use crate::outcome::{sf_outcome, sf_rejection, sf_settled};
-use crate::permit::{sf_permit, sf_permit_settle, sf_permit_take};
+use crate::permit::{settle, sf_permit, sf_permit_cancel, take};
 
 /// The guarded code. It may report a score on `permit`, and says in `outcome` how the call ended, which is a success as it is
 /// handed in. Both are the library's, and end with the function. It must return: no `longjmp`, no exception through it.
@@ -26,16 +26,16 @@ pub unsafe extern "C" fn sf_call(
     rejection: *mut sf_rejection,
     settled: *mut sf_settled,
 ) -> sf_code {
-    quick(|| {
-        let Some(call) = call else { return Ok(sf_code::SF_INVALID_ARGUMENT) };
-        let mut permit = MaybeUninit::new(sf_permit::EMPTY);
-        // SAFETY: the header's rules hold for what was handed in, and are handed on.
-        let taken = unsafe { sf_permit_take(breaker, Some(&mut permit), rejection) };
-        if taken != sf_code::SF_OK {
-            return Ok(taken);
+    let mut taken = MaybeUninit::new(sf_permit::EMPTY);
+    let code = quick(|| {
+        let call = call.ok_or_else(|| Fault::null("call"))?;
+        // SAFETY: the header's rules hold for what was handed in.
+        let code = unsafe { take(breaker, Some(&mut taken), rejection, None) }?;
+        if code != sf_code::SF_OK {
+            return Ok(code);
         }
-        // SAFETY: it was made of a value, and `sf_permit_take` wrote another.
-        let permit = unsafe { permit.assume_init_mut() };
+        // SAFETY: it was made of a value, and `take` wrote another.
+        let permit = unsafe { taken.assume_init_mut() };
         let mut outcome = sf_outcome::success();
         // SAFETY: the header asks that it is such a function, and both pointers are good for the call's duration.
         unsafe { call(user, permit, &raw mut outcome) };
@@ -44,10 +44,13 @@ pub unsafe extern "C" fn sf_call(
             return Ok(sf_code::SF_OK);
         }
         // SAFETY: the header's rules hold for what was handed in; the outcome is here.
-        let code = unsafe { sf_permit_settle(Some(permit), &raw const outcome, settled) };
-        if permit.is_live() {
-            crate::permit::sf_permit_cancel(Some(permit));
-        }
-        Ok(code)
-    })
+        unsafe { settle(Some(permit), &raw const outcome, None, settled) }
+    });
+    // SAFETY: it was made of a value.
+    let permit = unsafe { taken.assume_init_mut() };
+    if permit.is_live() {
+        // Its outcome is wrong, or the library has panicked.
+        sf_permit_cancel(Some(permit));
+    }
+    code
 }

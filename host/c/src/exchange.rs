@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use softfuse::{Body, Exchange, ExchangeHead, ScoreOutcome, ScorerFailure};
 
 use crate::fault::Fault;
-use crate::sized::{Sized, read, sized};
+use crate::sized::{read, sized, write};
 use crate::text::{bytes, fill, text, text_or_empty};
 
 /// One call and its answer, as a scorer is shown it. All zeros but `size` is one of which nothing is known.
@@ -158,8 +158,6 @@ pub(crate) unsafe fn exchange(from: *const sf_exchange) -> Result<Exchange, Faul
 /// # Safety
 /// By the header's rule of structs that are filled.
 pub(crate) unsafe fn say(verdict: *mut sf_verdict, outcome: Option<&ScoreOutcome>) -> Result<(), Fault> {
-    // SAFETY: as this function asks.
-    let mut out = unsafe { Sized::out(verdict, "verdict") }?;
     let failed = sf_verdict_kind::SF_VERDICT_FAILED;
     let none = sf_scorer_failure::SF_SCORER_NO_FAILURE;
     let (kind, failure, score, why) = match outcome {
@@ -168,11 +166,13 @@ pub(crate) unsafe fn say(verdict: *mut sf_verdict, outcome: Option<&ScoreOutcome
         Some(ScoreOutcome::Abstained(why)) => (sf_verdict_kind::SF_VERDICT_ABSTAINED, none, 0.0, why.clone()),
         Some(ScoreOutcome::Failed(failure)) => (failed, word(failure), 0.0, failure.to_string()),
     };
-    (out.kind, out.failure, out.score) = (kind as i32, failure as i32, score);
-    // SAFETY: the header asks that the buffer has as many bytes as are said.
-    out.text_bytes = unsafe { fill(out.text, out.text_capacity, &why) };
-    out.finish();
-    Ok(())
+    let set = |out: &mut sf_verdict| {
+        (out.kind, out.failure, out.score) = (kind as i32, failure as i32, score);
+        // SAFETY: the header asks that the buffer has as many bytes as are said.
+        out.text_bytes = unsafe { fill(out.text, out.text_capacity, &why) };
+    };
+    // SAFETY: as this function asks.
+    unsafe { write(verdict, "verdict", set) }
 }
 
 const fn word(failure: &ScorerFailure) -> sf_scorer_failure {

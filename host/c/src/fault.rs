@@ -9,7 +9,7 @@ use std::ptr;
 use softfuse::{ComponentFailure, LoadError, PolicyError, PolicyProblem, RegistryError, ReplaceError, ScorerError};
 
 use crate::code::sf_code;
-use crate::sized::{Sized, sized};
+use crate::sized::{sized, write};
 use crate::text::owned;
 
 /// Why a function failed. Whoever got it frees it with `sf_error_free`. One thread at a time, any thread.
@@ -47,32 +47,44 @@ pub struct sf_problem {
 
 sized!(sf_problem);
 
-/// What went wrong, on its way to the caller.
-pub(crate) struct Fault {
+/// What went wrong, on its way to the caller. It is a word, so that a result with it goes in registers: what is written to memory in
+/// small pieces, and read in larger ones, a processor waits for.
+pub(crate) struct Fault(Box<Told>);
+
+/// What there is to tell of it.
+struct Told {
     code: sf_code,
     message: String,
     problems: Vec<Problem>,
 }
 
 impl Fault {
+    #[cold]
     pub(crate) fn new(code: sf_code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), problems: Vec::new() }
+        Self::with_problems(code, message.into(), Vec::new())
     }
 
+    fn with_problems(code: sf_code, message: String, problems: Vec<Problem>) -> Self {
+        Self(Box::new(Told { code, message, problems }))
+    }
+
+    #[cold]
     pub(crate) fn argument(message: &str) -> Self {
         Self::new(sf_code::SF_INVALID_ARGUMENT, message)
     }
 
+    #[cold]
     pub(crate) fn null(argument: &str) -> Self {
         Self::argument(&format!("`{argument}` is NULL"))
     }
 
-    pub(crate) const fn code(&self) -> sf_code {
-        self.code
+    pub(crate) fn code(&self) -> sf_code {
+        self.0.code
     }
 }
 
 /// What a pointer to a handle points to.
+#[inline]
 pub(crate) fn handle<'a, T>(handle: Option<&'a T>, argument: &str) -> Result<&'a T, Fault> {
     handle.ok_or_else(|| Fault::null(argument))
 }
@@ -99,7 +111,7 @@ impl From<PolicyError> for Fault {
         match error {
             PolicyError::Invalid { problems, .. } => {
                 let problems = problems.into_iter().map(Problem::from).collect();
-                Self { code: sf_code::SF_INVALID_POLICY, message, problems }
+                Self::with_problems(sf_code::SF_INVALID_POLICY, message, problems)
             }
             PolicyError::Unreadable { .. } => Self::new(sf_code::SF_UNREADABLE, message),
             PolicyError::Component(_) => Self::new(sf_code::SF_COMPONENT_FAILED, message),
@@ -149,7 +161,7 @@ impl From<ScorerError> for Fault {
                     nearest: None,
                 };
                 let problems = problems.into_iter().map(problem).collect();
-                Self { code: sf_code::SF_SCORER_FAILED, message, problems }
+                Self::with_problems(sf_code::SF_SCORER_FAILED, message, problems)
             }
             _ => Self::new(sf_code::SF_SCORER_FAILED, message),
         }
@@ -180,7 +192,8 @@ pub(crate) fn run(error: ErrorOut<'_>, body: impl FnOnce() -> Result<(), Fault>)
     };
     let code = fault.as_ref().map_or(sf_code::SF_OK, Fault::code);
     if let Some(error) = error {
-        let made = fault.map(|Fault { code, message, problems }| {
+        let made = fault.map(|Fault(told)| {
+            let Told { code, message, problems } = *told;
             Box::into_raw(Box::new(sf_error { code, message: owned(&message), problems }))
         });
         error.write(made.unwrap_or(ptr::null_mut()));
@@ -193,8 +206,8 @@ pub(crate) fn run(error: ErrorOut<'_>, body: impl FnOnce() -> Result<(), Fault>)
 pub(crate) fn quick(body: impl FnOnce() -> Result<sf_code, Fault>) -> sf_code {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(code)) => code,
-        Ok(Err(fault)) => fault.code,
-        Err(panic) => panicked(panic).code,
+        Ok(Err(fault)) => fault.code(),
+        Err(panic) => panicked(panic).code(),
     }
 }
 
@@ -206,6 +219,7 @@ pub(crate) fn ask<T>(instead: T, body: impl FnOnce() -> T) -> T {
     })
 }
 
+#[cold]
 fn panicked(panic: Box<dyn Any + Send>) -> Fault {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -247,15 +261,15 @@ pub unsafe extern "C" fn sf_error_problem(error: Option<&sf_error>, index: usize
     run(None, || {
         let error = handle(error, "error")?;
         let found = error.problems.get(index).ok_or_else(|| Fault::new(sf_code::SF_NOT_FOUND, ""))?;
+        let set = |out: &mut sf_problem| {
+            out.line = found.line;
+            out.column = found.column;
+            out.key = found.key.as_ptr();
+            out.message = found.message.as_ptr();
+            out.nearest = found.nearest.as_ref().map_or(ptr::null(), |nearest| nearest.as_ptr());
+        };
         // SAFETY: by the header's rule of structs that are filled.
-        let mut out = unsafe { Sized::out(problem, "problem") }?;
-        out.line = found.line;
-        out.column = found.column;
-        out.key = found.key.as_ptr();
-        out.message = found.message.as_ptr();
-        out.nearest = found.nearest.as_ref().map_or(ptr::null(), |nearest| nearest.as_ptr());
-        out.finish();
-        Ok(())
+        unsafe { write(problem, "problem", set) }
     })
 }
 

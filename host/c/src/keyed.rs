@@ -13,7 +13,7 @@ use crate::condition::{User, sf_condition, sf_user_fn, take};
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::policy::sf_policy;
 use crate::registry::sf_registry;
-use crate::sized::{Sized, read_or_default, sized};
+use crate::sized::{read_or_default, sized, write};
 use crate::text::{cleared, owned, text};
 
 /// A family of breakers: one per key, a tenant perhaps. Whoever got it frees it with `sf_keyed_free`; the family stays in its registry.
@@ -205,10 +205,8 @@ sized!(sf_keyed_counts);
 pub unsafe extern "C" fn sf_keyed_count(keyed: Option<&sf_keyed>, counts: *mut sf_keyed_counts) -> sf_code {
     run(None, || {
         let keyed = handle(keyed, "keyed")?;
+        let set = |out: &mut sf_keyed_counts| (out.live, out.retired) = (keyed.inner.live(), keyed.inner.retired());
         // SAFETY: by the header's rule of structs that are filled.
-        let mut out = unsafe { Sized::out(counts, "counts") }?;
-        (out.live, out.retired) = (keyed.inner.live(), keyed.inner.retired());
-        out.finish();
-        Ok(())
+        unsafe { write(counts, "counts", set) }
     })
 }

@@ -7,7 +7,7 @@ use softfuse::{Effect, Outcome, Rejected, Score, Signal};
 
 use crate::code::{sf_code, sf_effect, sf_kind, sf_signal, sf_state};
 use crate::fault::Fault;
-use crate::sized::{Plain, Sized, size_stated, sized};
+use crate::sized::{sized, write};
 use crate::text::fill;
 
 /// How a guarded call ended. All zeros but `size` is a success, its latency measured by the permit, its score the reported one.
@@ -93,7 +93,7 @@ impl sf_outcome {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self) -> Result<Outcome, Fault> {
         const NO_SCORE: i32 = sf_signal::SF_NO_SCORE as i32;
         const SCORE: i32 = sf_signal::SF_SCORE as i32;
@@ -117,21 +117,22 @@ impl sf_outcome {
 ///
 /// # Safety
 /// By the header's rule of structs that are filled; NULL is nothing.
-#[cold]
+#[inline]
 pub(crate) unsafe fn refuse(rejection: *mut sf_rejection, rejected: &Rejected) -> Result<sf_code, Fault> {
     if !rejection.is_null() {
+        let set = |out: &mut sf_rejection| {
+            out.state = sf_state::of(rejected.state);
+            out.has_retry_after = rejected.retry_after().is_some().into();
+            out.retry_after_ns = rejected.retry_after().map_or(0, nanos);
+            out.trip_count = rejected.trip_count;
+            out.component_failed = rejected.component_failure.is_some().into();
+            out.has_reason = rejected.reason.is_some().into();
+            let reason = rejected.reason.as_deref().unwrap_or_default();
+            // SAFETY: the header asks that the buffer has as many bytes as are said.
+            out.reason_bytes = unsafe { fill(out.reason, out.reason_capacity, reason) };
+        };
         // SAFETY: as this function asks.
-        let mut out = unsafe { Sized::out(rejection, "rejection") }?;
-        out.state = sf_state::of(rejected.state);
-        out.has_retry_after = rejected.retry_after().is_some().into();
-        out.retry_after_ns = rejected.retry_after().map_or(0, nanos);
-        out.trip_count = rejected.trip_count;
-        out.component_failed = rejected.component_failure.is_some().into();
-        out.has_reason = rejected.reason.is_some().into();
-        let reason = rejected.reason.as_deref().unwrap_or_default();
-        // SAFETY: the header asks that the buffer has as many bytes as are said.
-        out.reason_bytes = unsafe { fill(out.reason, out.reason_capacity, reason) };
-        out.finish();
+        unsafe { write(rejection, "rejection", set) }?;
     }
     Ok(sf_code::SF_REJECTED)
 }
@@ -144,31 +145,19 @@ pub(crate) fn nanos(span: Duration) -> u64 {
 ///
 /// # Safety
 /// By the header's rule of structs that are filled; NULL is nothing.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn tell(
     settled: *mut sf_settled,
     effect: Effect,
     tripped: bool,
     latency: Duration,
 ) -> Result<(), Fault> {
-    if !settled.is_null() {
-        // SAFETY: as this function asks.
-        let mut out = unsafe { Sized::out(settled, "settled") }?;
+    if settled.is_null() {
+        return Ok(());
+    }
+    let set = |out: &mut sf_settled| {
         (out.effect, out.tripped, out.latency_ns) = (sf_effect::of(effect), tripped.into(), nanos(latency));
-        out.finish();
-    }
-    Ok(())
-}
-
-/// Checks what is to be filled before anything is done that can't be undone.
-///
-/// # Safety
-/// `out` is NULL, or points to a struct whose `size` is set.
-#[inline]
-pub(crate) unsafe fn check_out<T: Plain>(out: *mut T, argument: &str) -> Result<(), Fault> {
-    if !out.is_null() {
-        // SAFETY: as this function asks.
-        unsafe { size_stated(out.cast_const(), argument) }?;
-    }
-    Ok(())
+    };
+    // SAFETY: as this function asks.
+    unsafe { write(settled, "settled", set) }
 }

@@ -4,13 +4,13 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Duration;
 
-use softfuse::{Effect, InvalidScore, Outcome, OutcomeKind, RawPermit, Score, Signal, StateChange, Time};
+use softfuse::{Effect, InvalidScore, Outcome, OutcomeKind, RawPermit, Score, Settled, Signal, StateChange, Time};
 
 use crate::breaker::sf_breaker;
 use crate::code::sf_code;
 use crate::fault::{Fault, handle, quick};
-use crate::outcome::{check_out, refuse, sf_outcome, sf_rejection, sf_settled, tell};
-use crate::sized::read;
+use crate::outcome::{refuse, sf_outcome, sf_rejection, sf_settled, tell};
+use crate::sized::{check, look};
 
 /// The identified right to one call. The caller lays it out, on the stack say; `sf_permit_take` fills it. Its fields are the
 /// library's own. Nothing in it is to be freed, but it is to be settled once, by `sf_permit_settle` or `sf_permit_cancel`: a
@@ -101,20 +101,16 @@ impl sf_permit {
         (self.score, self.has_score) = (score.get(), 1);
     }
 
-    /// Settles it. What became of it, and the latency.
-    #[inline]
-    pub(crate) fn settle(
-        &mut self,
-        mut outcome: Outcome,
-        now: Option<Time>,
-    ) -> Result<(Effect, bool, Duration), Fault> {
+    /// Settles it. What became of it, whether that opened the circuit, and the latency.
+    #[inline(always)]
+    fn settle(&mut self, mut outcome: Outcome, now: Option<Time>) -> Result<(Effect, bool, Duration), Fault> {
         let breaker = self.unsettled()?;
         if self.has_score != 0 && !matches!(outcome.signal, Signal::Score(_)) {
             outcome.signal = Signal::Score(Score::new(self.score)?);
         }
         let now = now.unwrap_or_else(|| breaker.inner.now());
-        let settled = breaker.inner.settle_raw_at(self.raw(), outcome, now);
-        let (effect, tripped, latency) = (settled.effect, settled.tripped(), settled.latency);
+        let Settled { effect, change, latency, late: _ } = breaker.inner.settle_raw_at(self.raw(), outcome, now);
+        let tripped = change.is_some_and(|change| change.is_trip());
         self.standing = if outcome.kind.is_neutral() { SETTLED_NEUTRAL } else { SETTLED };
         if effect == Effect::Lost {
             // Late scores have nothing to belong to.
@@ -158,8 +154,8 @@ pub unsafe extern "C" fn sf_permit_take_at(
 
 /// # Safety
 /// By the header's rule of structs that are filled, for `rejection`.
-#[inline]
-unsafe fn take(
+#[inline(always)]
+pub(crate) unsafe fn take(
     breaker: Option<&sf_breaker>,
     permit: Option<&mut MaybeUninit<sf_permit>>,
     rejection: *mut sf_rejection,
@@ -170,7 +166,7 @@ unsafe fn take(
     let permit = permit.write(sf_permit::EMPTY);
     let breaker = handle(breaker, "breaker")?;
     // SAFETY: as this function asks.
-    unsafe { check_out(rejection, "rejection") }?;
+    unsafe { check(rejection, "rejection") }?;
     let now = now.unwrap_or_else(|| breaker.inner.now());
     match breaker.inner.raw_permit_at(now) {
         Ok(raw) => {
@@ -230,7 +226,7 @@ unsafe fn report(
     let permit = permit.ok_or_else(|| Fault::null("permit"))?;
     let breaker = permit.breaker()?;
     // SAFETY: as this function asks.
-    unsafe { check_out(report, "report") }?;
+    unsafe { check(report, "report") }?;
     let score = score.map(Score::new).transpose()?;
     let (effect, change): (Effect, Option<Box<StateChange>>) = if permit.standing == SETTLED_NEUTRAL {
         (Effect::Ignored, None)
@@ -282,8 +278,8 @@ pub unsafe extern "C" fn sf_permit_settle_at(
 
 /// # Safety
 /// By the header's rules of structs that are read and filled.
-#[inline]
-unsafe fn settle(
+#[inline(always)]
+pub(crate) unsafe fn settle(
     permit: Option<&mut sf_permit>,
     outcome: *const sf_outcome,
     now: Option<Time>,
@@ -295,11 +291,12 @@ unsafe fn settle(
     let outcome = if outcome.is_null() {
         Outcome::success()
     } else {
+        let mut copy = None;
         // SAFETY: as this function asks.
-        unsafe { read(outcome, "outcome") }?.0.take()?
+        unsafe { look(outcome, "outcome", &mut copy) }?.take()?
     };
     // SAFETY: as this function asks.
-    unsafe { check_out(settled, "settled") }?;
+    unsafe { check(settled, "settled") }?;
     let (effect, tripped, latency) = permit.settle(outcome, now)?;
     // SAFETY: as this function asks.
     unsafe { tell(settled, effect, tripped, latency) }?;

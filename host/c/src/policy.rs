@@ -9,7 +9,7 @@ use softfuse::Policy;
 use crate::code::sf_code;
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::registry::sf_registry;
-use crate::sized::{Sized, sized};
+use crate::sized::{sized, write};
 use crate::text::{owned, path, text, text_of};
 
 /// A policy: validated, immutable settings. Whoever got it frees it with `sf_policy_free`; breakers that were made with it keep
@@ -98,17 +98,16 @@ pub unsafe extern "C" fn sf_policy_from_file(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sf_policy_get_info(policy: Option<&sf_policy>, info: *mut sf_policy_info) -> sf_code {
     run(None, || {
-        let policy = handle(policy, "policy")?;
+        let known = handle(policy, "policy")?.inner.info();
+        let set = |out: &mut sf_policy_info| {
+            out.fingerprint = known.fingerprint;
+            out.breaker_bytes = known.breaker_bytes;
+            out.uses_scores = known.uses_scores.into();
+            out.require_quality_signal = known.require_quality_signal.into();
+            out.condition_count = known.host_conditions.len();
+        };
         // SAFETY: by the header's rule of structs that are filled.
-        let mut out = unsafe { Sized::out(info, "info") }?;
-        let known = policy.inner.info();
-        out.fingerprint = known.fingerprint;
-        out.breaker_bytes = known.breaker_bytes;
-        out.uses_scores = known.uses_scores.into();
-        out.require_quality_signal = known.require_quality_signal.into();
-        out.condition_count = known.host_conditions.len();
-        out.finish();
-        Ok(())
+        unsafe { write(info, "info", set) }
     })
 }
 

@@ -13,7 +13,7 @@ use crate::condition::{User, sf_condition, take};
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::policy::sf_policy;
 use crate::settings::{builder, sf_registry_settings};
-use crate::sized::{Sized, read_or_default, sized};
+use crate::sized::{check, read_or_default, sized, write};
 use crate::text::{bytes, cleared, give, text, text_or_empty};
 
 /// Makes breakers and keeps them by name. Whoever got it frees it with `sf_registry_free`; breakers, policies and listeners that it
@@ -219,12 +219,13 @@ pub unsafe extern "C" fn sf_registry_health(
     run(None, || {
         let found = handle(registry, "registry")?.inner.health();
         if !health.is_null() {
+            let set = |out: &mut sf_health| {
+                out.healthy = found.is_healthy().into();
+                out.status_code = found.status_code().into();
+                (out.total, out.available) = (found.total(), found.available());
+            };
             // SAFETY: by the header's rule of structs that are filled.
-            let mut out = unsafe { Sized::out(health, "health") }?;
-            out.healthy = found.is_healthy().into();
-            out.status_code = found.status_code().into();
-            (out.total, out.available) = (found.total(), found.available());
-            out.finish();
+            unsafe { write(health, "health", set) }?;
         }
         json.map_or(Ok(()), |json| give(Some(json), "json", &found.to_json()))
     })
@@ -263,14 +264,17 @@ pub unsafe extern "C" fn sf_registry_replace(
         // SAFETY: by the header's rules of texts and bytes.
         let (source_name, component) =
             unsafe { (text_or_empty(source_name, "source_name")?, bytes(component, length, "component")?) };
+        // SAFETY: by the header's rule of structs that are filled.
+        unsafe { check(replaced, "replaced") }?;
         let report = handle(registry, "registry")?.inner.replace_component(source_name, component)?;
-        if !replaced.is_null() {
-            // SAFETY: by the header's rule of structs that are filled.
-            let mut out = unsafe { Sized::out(replaced, "replaced") }?;
+        if replaced.is_null() {
+            return Ok(());
+        }
+        let set = |out: &mut sf_replaced| {
             out.restored = report.restored.len();
             (out.refused, out.lost) = (report.refused.len(), report.lost.len());
-            out.finish();
-        }
-        Ok(())
+        };
+        // SAFETY: by the header's rule of structs that are filled.
+        unsafe { write(replaced, "replaced", set) }
     })
 }

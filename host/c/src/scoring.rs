@@ -11,7 +11,7 @@ use crate::exchange::{say, sf_exchange, sf_verdict};
 use crate::fault::{Fault, ask, handle, run, sf_error};
 use crate::permit::sf_permit;
 use crate::scorer::sf_scorer;
-use crate::sized::{read_or_default, size_stated, sized};
+use crate::sized::{check, read_or_default, sized};
 
 /// A scorer with threads of its own, for any number of breakers. Whoever got it frees it with `sf_scoring_free`. Any threads, at once
 /// too.
@@ -130,10 +130,8 @@ pub unsafe extern "C" fn sf_permit_score(
         let permit = permit.ok_or_else(|| Fault::null("permit"))?;
         let breaker = permit.unsettled()?.inner.clone();
         let scoring = handle(scoring, "scoring")?;
-        if !verdict.is_null() {
-            // SAFETY: by the header's rule of structs that are filled.
-            unsafe { size_stated(verdict.cast_const(), "verdict") }?;
-        }
+        // SAFETY: by the header's rule of structs that are filled.
+        unsafe { check(verdict, "verdict") }?;
         // SAFETY: by the header's rules of structs that are read.
         let outcome = scoring.inner.score_now(&breaker, unsafe { crate::exchange::exchange(exchange) }?);
         if let (Some(score), 0) = (outcome.score(), permit.has_score) {

@@ -2,7 +2,6 @@
 //! versions go together.
 
 use std::mem::size_of;
-use std::ops::{Deref, DerefMut};
 use std::ptr;
 
 use crate::fault::Fault;
@@ -26,56 +25,56 @@ macro_rules! sized {
 }
 pub(crate) use sized;
 
-/// A struct that is filled for its caller, in a copy of this version's own size.
-pub(crate) struct Sized<T: Plain> {
-    value: T,
-    to: *mut T,
-    size: usize,
+/// Fills a caller's struct, of which `set` sees what the caller has put into it, in this version's own size: as much is handed over as
+/// the caller knows of, and zeros for what this version doesn't. Its `size` stays the caller's.
+///
+/// # Safety
+/// `to` is NULL, or points to a struct whose `size` is set and says how many bytes there are, for this call's duration.
+#[inline]
+pub(crate) unsafe fn write<T: Plain>(to: *mut T, argument: &str, set: impl FnOnce(&mut T)) -> Result<(), Fault> {
+    // SAFETY: as this function asks.
+    let size = unsafe { size_stated(to.cast_const(), argument) }?;
+    if size == size_of::<T>() && to.is_aligned() {
+        // Where it lies, as most do: a program of this version laid it out.
+        // SAFETY: the caller says that there are as many bytes, and `Plain` has no values that a program could get wrong.
+        set(unsafe { &mut *to });
+        return Ok(());
+    }
+    // SAFETY: the caller says how many bytes there are.
+    unsafe { write_other(to, size, set) };
+    Ok(())
 }
 
-impl<T: Plain> Sized<T> {
-    /// Begins to fill a caller's struct, with what the caller has put into it.
-    ///
-    /// # Safety
-    /// `to` is NULL, or points to a struct whose `size` is set and says how many bytes there are, for this call's duration.
-    pub(crate) unsafe fn out(to: *mut T, argument: &str) -> Result<Self, Fault> {
+/// The same, of another version's size, in a copy.
+///
+/// # Safety
+/// `to` points to `size` bytes, at least as many as a `usize` has.
+#[cold]
+unsafe fn write_other<T: Plain>(to: *mut T, size: usize, set: impl FnOnce(&mut T)) {
+    let (skip, known) = (size_of::<usize>(), size.min(size_of::<T>()));
+    // SAFETY: `Plain` promises that all zeros are a value; `size` bytes can be read and written, and `T`'s be written in the copy.
+    unsafe {
+        let mut value = std::mem::zeroed::<T>();
+        ptr::copy_nonoverlapping(to.cast::<u8>(), ptr::from_mut(&mut value).cast::<u8>(), known);
+        set(&mut value);
+        let (from, to) = (ptr::from_ref(&value).cast::<u8>(), to.cast::<u8>());
+        // All but the size itself.
+        ptr::copy_nonoverlapping(from.add(skip), to.add(skip), known - skip);
+        ptr::write_bytes(to.add(known), 0, size - known);
+    }
+}
+
+/// Checks what is to be filled before anything is done that can't be undone.
+///
+/// # Safety
+/// `to` is NULL, or points to a struct whose `size` is set.
+#[inline]
+pub(crate) unsafe fn check<T: Plain>(to: *mut T, argument: &str) -> Result<(), Fault> {
+    if !to.is_null() {
         // SAFETY: as this function asks.
-        let size = unsafe { size_stated(to.cast_const(), argument) }?;
-        // SAFETY: `Plain` promises that all zeros are a value; `size` bytes can be read, and `T`'s be written.
-        let value = unsafe {
-            let mut value = std::mem::zeroed::<T>();
-            ptr::copy_nonoverlapping(to.cast::<u8>(), ptr::from_mut(&mut value).cast::<u8>(), size.min(size_of::<T>()));
-            value
-        };
-        Ok(Self { value, to, size })
+        unsafe { size_stated(to.cast_const(), argument) }?;
     }
-
-    /// Hands it over: as much as the caller knows of, and zeros for what this version doesn't.
-    pub(crate) fn finish(self) {
-        // SAFETY: `out` was promised `size` bytes at `to`, for as long as the call lasts, and `size` is at least that of a `usize`;
-        // the copy has at least the lesser of both.
-        unsafe {
-            let (from, to) = (ptr::from_ref(&self.value).cast::<u8>(), self.to.cast::<u8>());
-            // All but the size itself, which stays the caller's.
-            let (skip, known) = (size_of::<usize>(), self.size.min(size_of::<T>()));
-            ptr::copy_nonoverlapping(from.add(skip), to.add(skip), known - skip);
-            ptr::write_bytes(to.add(known), 0, self.size - known);
-        }
-    }
-}
-
-impl<T: Plain> Deref for Sized<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: Plain> DerefMut for Sized<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
-    }
+    Ok(())
 }
 
 /// The size that a caller states.
@@ -133,6 +132,27 @@ unsafe fn read_other<T: Plain>(from: *const T, size: usize, argument: &str) -> R
         }
         Ok((value, size))
     }
+}
+
+/// [`read`], where it lies, if that can be, else in `copy`.
+///
+/// # Safety
+/// As [`read`].
+#[inline(always)]
+pub(crate) unsafe fn look<'c, T: Plain>(
+    from: *const T,
+    argument: &str,
+    copy: &'c mut Option<T>,
+) -> Result<&'c T, Fault> {
+    // SAFETY: as this function asks.
+    let size = unsafe { size_stated(from, argument) }?;
+    if size == size_of::<T>() && from.is_aligned() {
+        // SAFETY: the caller says that there are as many bytes, and `Plain` has no values that a program could get wrong.
+        return Ok(unsafe { &*from });
+    }
+    // SAFETY: as this function asks.
+    let (value, _) = unsafe { read(from, argument) }?;
+    Ok(copy.insert(value))
 }
 
 /// [`read`], where NULL stands for the defaults, all zero.

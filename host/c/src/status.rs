@@ -10,7 +10,7 @@ use crate::breaker::sf_breaker;
 use crate::code::{sf_code, sf_kind, sf_state};
 use crate::fault::{handle, run, sf_error};
 use crate::outcome::nanos;
-use crate::sized::{Sized, sized};
+use crate::sized::{sized, write};
 use crate::text::{cleared, give};
 
 /// A circuit's numbers. What `sf_breaker_status_json` tells besides are its texts, its conditions and its last transitions.
@@ -85,29 +85,29 @@ pub unsafe extern "C" fn sf_breaker_status(
 ) -> sf_code {
     run(error, || {
         let found = handle(breaker, "breaker")?.inner.status()?;
+        let set = |out: &mut sf_status| {
+            out.state = sf_state::of(found.state);
+            out.would_refuse = found.would_refuse.into();
+            out.since_ns = found.since.as_nanos();
+            out.generation = found.generation;
+            out.has_retry_after = found.retry_after.is_some().into();
+            out.retry_after_ns = found.retry_after.map_or(0, nanos);
+            (out.trip_count, out.reopen_count) = (found.trip_count, found.reopen_count);
+            out.calls_per_minute = found.calls_per_minute;
+            let totals = found.totals;
+            (out.calls, out.successes, out.failures) = (totals.calls, totals.successes, totals.failures);
+            (out.neutral, out.rejections, out.stale) = (totals.neutral, totals.rejections, totals.stale);
+            out.consecutive_failures = found.consecutive_failures;
+            out.consecutive_successes = found.consecutive_successes;
+            (out.live_probes, out.passed_probes) = (found.live_probes, found.passed_probes);
+            out.has_last_failure = found.last_failure.is_some().into();
+            out.last_failure_kind = found.last_failure.map_or(0, |failure| sf_kind::of(failure.kind));
+            out.last_failure_at_ns = found.last_failure.map_or(0, |failure| failure.at.as_nanos());
+            out.has_last_trip = found.last_trip.is_some().into();
+            out.last_trip_at_ns = found.last_trip.map_or(0, |trip| trip.at.as_nanos());
+        };
         // SAFETY: by the header's rule of structs that are filled.
-        let mut out = unsafe { Sized::out(status, "status") }?;
-        out.state = sf_state::of(found.state);
-        out.would_refuse = found.would_refuse.into();
-        out.since_ns = found.since.as_nanos();
-        out.generation = found.generation;
-        out.has_retry_after = found.retry_after.is_some().into();
-        out.retry_after_ns = found.retry_after.map_or(0, nanos);
-        (out.trip_count, out.reopen_count) = (found.trip_count, found.reopen_count);
-        out.calls_per_minute = found.calls_per_minute;
-        let totals = found.totals;
-        (out.calls, out.successes, out.failures) = (totals.calls, totals.successes, totals.failures);
-        (out.neutral, out.rejections, out.stale) = (totals.neutral, totals.rejections, totals.stale);
-        out.consecutive_failures = found.consecutive_failures;
-        out.consecutive_successes = found.consecutive_successes;
-        (out.live_probes, out.passed_probes) = (found.live_probes, found.passed_probes);
-        out.has_last_failure = found.last_failure.is_some().into();
-        out.last_failure_kind = found.last_failure.map_or(0, |failure| sf_kind::of(failure.kind));
-        out.last_failure_at_ns = found.last_failure.map_or(0, |failure| failure.at.as_nanos());
-        out.has_last_trip = found.last_trip.is_some().into();
-        out.last_trip_at_ns = found.last_trip.map_or(0, |trip| trip.at.as_nanos());
-        out.finish();
-        Ok(())
+        unsafe { write(status, "status", set) }
     })
 }
 

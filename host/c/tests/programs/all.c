@@ -482,6 +482,18 @@ static void misuse(sf_registry *registry) {
     assert(sf_permit_take(breaker, &permit, NULL) == SF_OK);
     assert(sf_permit_settle(&permit, (sf_outcome *)&older, (sf_settled *)&shorter) == SF_OK);
     assert(shorter.effect == SF_RECORDED && shorter.tripped == 0 && shorter.untouched == 42);
+    /* And ones that lie anywhere, as in what was packed. */
+    char packed[1 + sizeof outcome], told[1 + sizeof settled];
+    sf_outcome timed = SF_INIT(sf_outcome);
+    timed.has_latency = 1;
+    timed.latency_ns = 17;
+    settled.effect = -1;
+    memcpy(packed + 1, &timed, sizeof timed);
+    memcpy(told + 1, &settled, sizeof settled);
+    assert(sf_permit_take(breaker, &permit, NULL) == SF_OK);
+    assert(sf_permit_settle(&permit, (void *)(packed + 1), (void *)(told + 1)) == SF_OK);
+    memcpy(&settled, told + 1, sizeof settled);
+    assert(settled.size == sizeof settled && settled.effect == SF_RECORDED && settled.latency_ns == 17);
     assert(sf_breaker_would_refuse(breaker, &refused) == SF_OK);
     sf_breaker_free(breaker);
 }

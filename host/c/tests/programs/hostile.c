@@ -135,6 +135,40 @@ static void scorer(sf_registry *registry, const char *component, int32_t failure
     sf_scorer_free(scorer);
 }
 
+/* A hot upgrade: whoever can't be told of it is refused beforehand, and the old component goes on; then every breaker comes along. */
+static void upgrade(const char *cache, const char *component) {
+    static uint8_t bytes[4 << 20];
+    FILE *file = fopen(component, "rb");
+    assert(file);
+    size_t length = fread(bytes, 1, sizeof bytes, file);
+    assert(length > 0 && length < sizeof bytes && fclose(file) == 0);
+    sf_registry *registry = registry_of(cache, NULL, SF_FAIL_OPEN);
+    sf_policy *policy = NULL;
+    sf_breaker *breaker = NULL;
+    sf_listener *listener = NULL;
+    struct heard heard = {0, 0, ""};
+    assert(sf_policy_from_text(registry, "any", "trip_on = { consecutive_failures = 3 }", SIZE_MAX, &policy, NULL) == SF_OK);
+    assert(sf_registry_breaker(registry, "llm", policy, NULL, 0, &breaker, NULL) == SF_OK);
+    assert(sf_registry_listen(registry, hear, &heard, NULL, &listener, NULL) == SF_OK);
+    sf_replaced replaced = SF_INIT(sf_replaced);
+    sf_error *error = NULL;
+    replaced.size = 3;
+    assert(sf_registry_replace(registry, component, bytes, length, &replaced, &error) == SF_INVALID_ARGUMENT);
+    assert(strstr(sf_error_message(error), "`replaced->size` is 3"));
+    sf_error_free(error);
+    sf_permit permit;
+    assert(sf_permit_take(breaker, &permit, NULL) == SF_OK && settle(&permit, 1, NULL) == SF_OK);
+    replaced.size = sizeof replaced;
+    assert(sf_registry_replace(registry, component, bytes, length, &replaced, NULL) == SF_OK);
+    assert(replaced.restored == 1 && replaced.refused == 0 && replaced.lost == 0);
+    /* The new one is at work: it takes the old one's bytes for those of an open circuit. */
+    assert(sf_permit_take(breaker, &permit, NULL) == SF_REJECTED && heard.failed == 0);
+    sf_listener_free(listener);
+    sf_breaker_free(breaker);
+    sf_policy_free(policy);
+    sf_registry_free(registry);
+}
+
 /* Settings that aren't: the message names the key, the value and what would be right. */
 static void settings(void) {
     sf_registry_settings settings = SF_INIT(sf_registry_settings);
@@ -155,6 +189,7 @@ int main(int argc, char **argv) {
     breaker(cache, component, LOOP);
     breaker(cache, component, EAT_MEMORY);
     refuses(cache, component);
+    upgrade(cache, component);
     sf_registry *registry = registry_of(cache, NULL, SF_FAIL_OPEN);
     scorer(registry, argv[3], SF_SCORER_DEADLINE);
     scorer(registry, argv[4], SF_SCORER_MEMORY);

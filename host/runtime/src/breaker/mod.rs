@@ -228,6 +228,7 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal.
+    #[inline(always)]
     pub fn permit(&self) -> Result<Permit<'_>, Rejected> {
         self.permit_at(self.now())
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::leased::Admitted;
 use super::operate::Recorded;
+use super::raw::Plain;
 use super::standing::Standing;
 use super::{Breaker, LateScores, Reporter, Settled, Shared};
 use crate::caught::caught;
@@ -50,14 +51,6 @@ pub(super) const UNGUARDED: u64 = u64::MAX;
 /// No permit any more: the call's outcome was neutral, and nobody wants its scores. No component gives such a one, nor anything in between.
 pub(super) const NEUTRAL: u64 = u64::MAX - 1;
 
-/// A permit of which there is nothing to know but this.
-struct Plain<'b> {
-    breaker: &'b Breaker,
-    raw: u64,
-    incarnation: u64,
-    admitted_at: Time,
-}
-
 /// Who owes the score of an outcome that is settled as pending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Debtor {
@@ -97,11 +90,11 @@ impl<'b> Permit<'b> {
         owned
     }
 
-    /// The permit as it was given, if nothing has come to it since.
+    /// The permit as it was given, if nothing has come to it since but a score.
     #[inline(always)]
     fn plain(&self) -> Option<Plain<'b>> {
         match (&self.breaker, &self.rest) {
-            (Cow::Borrowed(breaker), None) if self.score.is_nan() && self.raw != UNGUARDED => {
+            (Cow::Borrowed(breaker), None) if self.raw != UNGUARDED => {
                 let (raw, incarnation, admitted_at) = (self.raw, self.standing.incarnation(), self.admitted_at);
                 Some(Plain { breaker, raw, incarnation, admitted_at })
             }
@@ -213,19 +206,19 @@ impl<'b> Permit<'b> {
     }
 
     /// Settles it: the service answered.
-    #[inline]
+    #[inline(always)]
     pub fn success(self) -> Settled<'b> {
         self.settle(Outcome::success())
     }
 
     /// Settles it: the service failed.
-    #[inline]
+    #[inline(always)]
     pub fn failure(self, kind: FailureKind) -> Settled<'b> {
         self.settle(Outcome::failure(kind))
     }
 
     /// Settles it.
-    #[inline]
+    #[inline(always)]
     pub fn settle(self, outcome: Outcome) -> Settled<'b> {
         let now = self.breaker.now();
         self.settle_at(outcome, now)
@@ -239,7 +232,12 @@ impl<'b> Permit<'b> {
 
     /// [`settle_at`](Self::settle_at), where it is known who owes a score.
     #[inline(always)]
-    pub(crate) fn settle_owed_by(self, debtor: Debtor, outcome: Outcome, now: Time) -> Settled<'b> {
+    pub(crate) fn settle_owed_by(self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled<'b> {
+        if let Some(score) = self.own_score()
+            && !matches!(outcome.signal, Signal::Score(_))
+        {
+            outcome.signal = Signal::Score(score);
+        }
         if outcome.signal != Signal::Pending
             && let Some(plain) = self.plain()
         {
@@ -332,27 +330,22 @@ impl<'b> Permit<'b> {
     }
 }
 
-impl<'b> Plain<'b> {
-    #[inline(always)]
-    fn settle(self, outcome: &Outcome, now: Time) -> Settled<'b> {
-        let Self { breaker, raw, incarnation, admitted_at } = self;
-        let latency_nanos = latency_nanos(outcome, admitted_at, now);
-        let (effect, change) = record(&breaker.0, raw, incarnation, outcome, latency_nanos, now);
-        let raw = LateScores::permit_after(raw, outcome.kind, effect);
-        let late = LateScores::new(Cow::Borrowed(breaker), raw, incarnation, false);
-        Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
-    }
-}
-
 /// The latency that counts.
 #[inline(always)]
-fn latency_nanos(outcome: &Outcome, admitted_at: Time, now: Time) -> u64 {
+pub(super) fn latency_nanos(outcome: &Outcome, admitted_at: Time, now: Time) -> u64 {
     outcome.latency.map_or_else(|| now.nanos_since(admitted_at), span_nanos)
 }
 
 /// Counts an outcome, and keeps it for later or records it at once.
 #[inline(always)]
-fn record(shared: &Shared, raw: u64, incarnation: u64, outcome: &Outcome, latency_nanos: u64, now: Time) -> Recorded {
+pub(super) fn record(
+    shared: &Shared,
+    raw: u64,
+    incarnation: u64,
+    outcome: &Outcome,
+    latency_nanos: u64,
+    now: Time,
+) -> Recorded {
     let score = outcome.score().filter(|_| !outcome.kind.is_neutral()).map(Score::units);
     shared.tallies().settled(outcome.kind, latency_nanos, score);
     if raw == UNGUARDED {

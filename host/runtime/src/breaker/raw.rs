@@ -1,6 +1,10 @@
 //! Permits as plain numbers, for hosts in languages that have no owners and no lifetimes.
 
-use super::{Breaker, LateScores, Permit, Settled};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::permit::{latency_nanos, record};
+use super::{Breaker, LateScores, Settled};
 use crate::error::Rejected;
 use crate::types::{Outcome, Time};
 
@@ -8,8 +12,8 @@ use crate::types::{Outcome, Time};
 /// far as anybody can tell; so it is lost, and the component hasn't failed.
 const ANY_INCARNATION: u64 = u64::MAX >> 3;
 
-/// A [`Permit`] as plain numbers, which holds no breaker, reports nothing and is never dropped: whoever has it sees to it that
-/// it is settled, once, by the breaker that gave it. It is for hosts in other languages. In Rust a [`Permit`] does all that by
+/// A [`Permit`](crate::Permit) as plain numbers, which holds no breaker, reports nothing and is never dropped: whoever has it sees to it that
+/// it is settled, once, by the breaker that gave it. It is for hosts in other languages. In Rust a [`Permit`](crate::Permit) does all that by
 /// itself, and costs as much.
 ///
 /// ```
@@ -47,6 +51,26 @@ impl RawPermit {
     }
 }
 
+/// A permit of which there is nothing to know but this.
+pub(super) struct Plain<'b> {
+    pub(super) breaker: &'b Breaker,
+    pub(super) raw: u64,
+    pub(super) incarnation: u64,
+    pub(super) admitted_at: Time,
+}
+
+impl<'b> Plain<'b> {
+    #[inline(always)]
+    pub(super) fn settle(self, outcome: &Outcome, now: Time) -> Settled<'b> {
+        let Self { breaker, raw, incarnation, admitted_at } = self;
+        let latency_nanos = latency_nanos(outcome, admitted_at, now);
+        let (effect, change) = record(&breaker.0, raw, incarnation, outcome, latency_nanos, now);
+        let raw = LateScores::permit_after(raw, outcome.kind, effect);
+        let late = LateScores::new(Cow::Borrowed(breaker), raw, incarnation, false);
+        Settled { effect, change, latency: Duration::from_nanos(latency_nanos), late }
+    }
+}
+
 impl Breaker {
     /// [`permit_at`](Self::permit_at), as plain numbers.
     ///
@@ -61,11 +85,12 @@ impl Breaker {
         Ok(RawPermit { raw, admitted_at: now })
     }
 
-    /// [`Permit::settle_at`], for a permit as plain numbers. One that this breaker never gave is
+    /// [`Permit::settle_at`](crate::Permit::settle_at), for a permit as plain numbers. One that this breaker never gave is
     /// [lost](crate::Effect::Lost): nothing is recorded but that there was a call.
     #[inline]
     pub fn settle_raw_at(&self, permit: RawPermit, outcome: Outcome, now: Time) -> Settled<'_> {
-        Permit::new(self, permit.raw, ANY_INCARNATION, permit.admitted_at).settle_at(outcome, now)
+        let RawPermit { raw, admitted_at } = permit;
+        Plain { breaker: self, raw, incarnation: ANY_INCARNATION, admitted_at }.settle(&outcome, now)
     }
 
     /// For scores that come after a permit as plain numbers was settled. Of one that this breaker never gave they are
@@ -73,6 +98,6 @@ impl Breaker {
     /// alone doesn't say.
     #[must_use]
     pub fn raw_late_scores(&self, permit: RawPermit) -> LateScores<'_> {
-        LateScores::new(std::borrow::Cow::Borrowed(self), permit.raw, ANY_INCARNATION, false)
+        LateScores::new(Cow::Borrowed(self), permit.raw, ANY_INCARNATION, false)
     }
 }
