@@ -12,31 +12,29 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"softfuse.dev/softfuse"
 	"softfuse.dev/softfuse/internal/hostile"
 )
 
-// claims is a component that says that a breaker takes so many times 8 MiB, whatever its policy is.
-func claims(t *testing.T, times byte) []byte {
+// claims is a component that says that a breaker takes 8 MiB, whatever its policy is.
+func claims(t *testing.T) []byte {
 	t.Helper()
-	// The answer's field `breaker-bytes`, of 64 bits, lies at 40: local 2, times << 23.
-	field := []byte{0x20, 0x02, 0x42, times, 0x42, 23, 0x86, 0x37, 0x03, 40}
+	// The answer's field `breaker-bytes`, of 64 bits, lies at 40 of what local 2 points to.
+	field := []byte{0x20, 0x02, 0x42, 0x80, 0x80, 0x80, 0x04, 0x37, 0x03, 40}
 	made, err := hostile.After(component(t, "", nil), "softfuse:breaker/breaker@0.1.0#load-policy", 2, field)
 	must(t, err)
 	return made
 }
 
 func TestRoomAfterHotUpgrades(t *testing.T) {
-	cache := softfuse.WithCacheDir(t.TempDir())
-	for name, test := range map[string]func(*testing.T, softfuse.Option){
+	for name, test := range map[string]func(*testing.T){
 		"a bound that is too small":        aBoundThatIsTooSmall,
 		"breakers that are too many":       breakersThatAreTooMany,
 		"places go by the one at work":     placesGoByTheOneAtWork,
 		"a family goes by the one at work": aFamilyGoesByTheOneAtWork,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, cache) })
+		t.Run(name, test)
 	}
 }
 
@@ -44,7 +42,7 @@ func TestRoomAfterHotUpgrades(t *testing.T) {
 func hasNoRoom(t *testing.T, registry *softfuse.Registry, next []byte, memory int, breakers []*softfuse.Breaker) int {
 	t.Helper()
 	before := statuses(t, breakers)
-	report, err := registry.ReplaceComponent("next.wasm", next, time.Second, memory)
+	report, err := registry.ReplaceComponent("next.wasm", next, patience, memory)
 	var failure *softfuse.ComponentError
 	if report != nil || !errors.As(err, &failure) || failure.Reason != "breaker-refused" {
 		t.Fatalf("%+v %v", report, err)
@@ -66,11 +64,11 @@ func hasNoRoom(t *testing.T, registry *softfuse.Registry, next []byte, memory in
 	return number
 }
 
-func aBoundThatIsTooSmall(t *testing.T, cache softfuse.Option) {
+func aBoundThatIsTooSmall(t *testing.T) {
 	log := &log{}
 	const large = "{ quality_below = { threshold = 0.5, window = 100_000 } }"
 	registry, first := made(t, "trip_on = { any_of = ["+large+", { all_of = ["+large+", "+large+"] }] }",
-		softfuse.WithInstances(2), softfuse.WithOnEvent(log.add), softfuse.WithClock(&softfuse.ManualClock{}), cache)
+		code, softfuse.WithInstances(2), softfuse.WithOnEvent(log.add), softfuse.WithClock(&softfuse.ManualClock{}))
 	// Three in the one instance, two in the other; the last was never used, and has its place all the same.
 	breakers := []*softfuse.Breaker{first}
 	for at := range 4 {
@@ -86,7 +84,7 @@ func aBoundThatIsTooSmall(t *testing.T, cache softfuse.Option) {
 	}
 	early, err := first.Permit()
 	must(t, err)
-	if _, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), time.Second, 1<<20); err == nil ||
+	if _, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), patience, 1<<20); err == nil ||
 		!strings.HasSuffix(err.Error(), ": its bound of 1048576 must be that at least") {
 		t.Errorf("%v", err)
 	}
@@ -98,7 +96,7 @@ func aBoundThatIsTooSmall(t *testing.T, cache softfuse.Option) {
 		t.Errorf("%+v %v %+v", settled, err, log.events)
 	}
 	// With what the error names there is room: for their windows in full, too.
-	report, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), time.Second, least)
+	report, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), patience, least)
 	if err != nil || len(report.Restored) != 4 || status(t, first).Totals.Successes != 2 {
 		t.Fatalf("%+v %v", report, err)
 	}
@@ -121,18 +119,18 @@ func aBoundThatIsTooSmall(t *testing.T, cache softfuse.Option) {
 	}
 }
 
-func breakersThatAreTooMany(t *testing.T, cache softfuse.Option) {
-	registry, breakers, log := fleet(t, cache)
+func breakersThatAreTooMany(t *testing.T) {
+	registry, breakers, log := fleet(t)
 	events := len(of[softfuse.Event](log))
-	// Two named ones in each of three instances, and two of the family beside the overflow breaker: 24 MiB each.
-	least := hasNoRoom(t, registry, claims(t, 3), 64<<20, breakers)
-	if last := hasNoRoom(t, registry, claims(t, 3), least-64<<10, breakers); last != least {
+	// Two named ones in each of three instances, and two of the family beside the overflow breaker: 8 MiB each, and 10 on the way.
+	least := hasNoRoom(t, registry, claims(t), 28<<20, breakers)
+	if last := hasNoRoom(t, registry, claims(t), least-64<<10, breakers); last != least {
 		t.Errorf("%d, and it was %d", last, least)
 	}
 	if found := of[softfuse.Event](log); len(found) != events {
 		t.Errorf("%+v", found[events:])
 	}
-	if report, err := registry.ReplaceComponent("next.wasm", claims(t, 3), time.Second, least); err != nil || len(report.Restored) != len(breakers) {
+	if report, err := registry.ReplaceComponent("next.wasm", claims(t), patience, least); err != nil || len(report.Restored) != len(breakers) {
 		t.Errorf("%+v %v", report, err)
 	}
 }
@@ -159,20 +157,20 @@ func fill(t *testing.T, registry *softfuse.Registry, policy *softfuse.Policy) (m
 	return made
 }
 
-func placesGoByTheOneAtWork(t *testing.T, cache softfuse.Option) {
+func placesGoByTheOneAtWork(t *testing.T) {
 	const bound = 64 << 20
 	one := softfuse.WithInstances(1)
-	from, first := made(t, threeFailures, softfuse.WithComponent("heavy", claims(t, 1), time.Second, bound), one, cache)
+	from, first := made(t, threeFailures, softfuse.WithComponent("heavy", claims(t), patience, bound), one, code)
 	want := fill(t, from, first.Policy()) + 1
 	if want != 5 {
 		t.Fatalf("%d of 8 MiB, and one on its way, in seven eighths of 64 MiB", want)
 	}
-	registry, first := made(t, threeFailures, one, cache)
+	registry, first := made(t, threeFailures, one, code)
 	unused, err := registry.Policy("unused.toml", "trip_on = { consecutive_failures = 4 }")
 	must(t, err)
 	// By one of which there is no breaker at the upgrade, and by one that has some.
 	for _, policy := range []*softfuse.Policy{unused, first.Policy()} {
-		_, err = registry.ReplaceComponent("heavy", claims(t, 1), time.Second, bound)
+		_, err = registry.ReplaceComponent("heavy", claims(t), patience, bound)
 		must(t, err)
 		if found := fill(t, registry, policy); found != want-1 {
 			t.Errorf("%d beside the first one, and %d in all is right", found, want)
@@ -185,7 +183,7 @@ func placesGoByTheOneAtWork(t *testing.T, cache softfuse.Option) {
 			t.Errorf("%d in the place of two", found)
 		}
 		// What the one says is nothing to the other.
-		_, err = registry.ReplaceComponent("light", component(t, "", nil), time.Second, bound)
+		_, err = registry.ReplaceComponent("light", component(t, "", nil), patience, bound)
 		must(t, err)
 		if found := fill(t, registry, first.Policy()) + fill(t, registry, unused); found < 100 {
 			t.Errorf("%d more", found)
@@ -204,15 +202,16 @@ func remove(registry *softfuse.Registry, most int) {
 	}
 }
 
-func aFamilyGoesByTheOneAtWork(t *testing.T, cache softfuse.Option) {
-	registry, first := made(t, threeFailures, softfuse.WithInstances(1), cache)
+func aFamilyGoesByTheOneAtWork(t *testing.T) {
+	// The first one is that which is part of the package, and belongs to no registry.
+	registry, first := made(t, threeFailures, softfuse.WithInstances(1))
 	before, err := registry.Keyed("before", first.Policy(), softfuse.KeyedSettings{LiveMax: 50})
 	must(t, err)
 	key := func(at int) *softfuse.Breaker { return get(t, before, fmt.Sprint(at)) }
 	if key(0) == before.Overflow() {
 		t.Error("it has room")
 	}
-	_, err = registry.ReplaceComponent("heavy", claims(t, 1), time.Second, 64<<20)
+	_, err = registry.ReplaceComponent("heavy", claims(t), patience, 64<<20)
 	must(t, err)
 	// Five in all: the overflow breaker, and four keys. Whoever comes beyond those is served as well.
 	for at := range 6 {
