@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,7 +164,7 @@ func TestWhatAHandlersResponsesCountAs(t *testing.T) {
 func TestAGuardedHandlerMayStreamAndTakeOver(t *testing.T) {
 	_, breaker := made(t, threeFailures)
 	flushed := make(chan struct{})
-	server := httptest.NewServer(softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+	guarded := softfuse.Middleware(breaker, nil)(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.URL.Path == "/taken" {
 			connection, _, err := w.(http.Hijacker).Hijack()
 			must(t, err)
@@ -175,7 +176,14 @@ func TestAGuardedHandlerMayStreamAndTakeOver(t *testing.T) {
 		w.(http.Flusher).Flush()
 		// The client has the first piece before the last is written.
 		<-flushed
-	})))
+	}))
+	// A server doesn't wait for a handler that has taken its connection over.
+	var serving sync.WaitGroup
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		serving.Add(1)
+		defer serving.Done()
+		guarded.ServeHTTP(w, request)
+	}))
 	defer server.Close()
 	response, err := http.Get(server.URL)
 	must(t, err)
@@ -199,7 +207,7 @@ func TestAGuardedHandlerMayStreamAndTakeOver(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
-	server.Close()
+	serving.Wait()
 	if totals := status(t, breaker).Totals; totals.Successes != 3 || totals.Calls != 3 {
 		t.Errorf("%+v", totals)
 	}

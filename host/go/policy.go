@@ -30,8 +30,7 @@ func (r *Registry) Policy(source, text string) (*Policy, error) {
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("%s: not UTF-8, as a policy must be", source)
 	}
-	made := &core.Policy{UID: policyUIDs.Add(1), Text: text, Source: source}
-	info, problems, failure := r.home.slots.Any().LoadPolicy(made.UID, text)
+	made, problems, failure := r.home.slots.LoadPolicy(policyUIDs.Add(1), source, text)
 	if failure != nil {
 		return nil, asError(failure)
 	}
@@ -44,7 +43,6 @@ func (r *Registry) Policy(source, text string) (*Policy, error) {
 		}
 		return nil, bad
 	}
-	made.Info = info
 	return &Policy{core: made}, nil
 }
 

@@ -163,7 +163,7 @@ func (r *Registry) Restore(name string, policy *Policy, snapshot []byte, away ti
 	if found, err := r.existing(name, policy); err != nil || found != nil {
 		return nil, fmt.Errorf("the breaker `%s`: %w", name, ErrNameTaken)
 	}
-	if most := core.SnapshotBytesMax(policy.core); uint64(len(snapshot)) > most {
+	if most := r.home.slots.SnapshotBytesMax(policy.core); uint64(len(snapshot)) > most {
 		return nil, &RestoreError{Breaker: name, Reason: "too-long",
 			Text: fmt.Sprintf("it has %d bytes, and what Breaker.Snapshot gives under this policy has at most %d", len(snapshot), most)}
 	}

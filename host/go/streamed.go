@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,59 +61,81 @@ func (e *StreamError) Error() string { return e.Text }
 // Outcome is what it counts as.
 func (e *StreamError) Outcome() Outcome { return OutcomeOf(e.Kind) }
 
+// modelSigns are what the words mean that services for language models put into an error's type and code. The more telling come first.
+var modelSigns = []struct {
+	word string
+	kind Kind
+}{
+	{"rate_limit", RateLimited}, {"insufficient_quota", RateLimited},
+	{"overloaded", Overloaded}, {"unavailable", Overloaded}, {"slow_down", Overloaded}, {"timeout", Timeout},
+	{"content_filter", ContentPolicy}, {"content_policy", ContentPolicy},
+	// The provider, as it is set up, serves nobody, though it may call the request invalid.
+	{"api_key", Failed}, {"not_found", Failed}, {"billing", Failed},
+	{"invalid_request", BadRequest}, {"invalid_prompt", BadRequest}, {"context_length", BadRequest}, {"too_large", BadRequest}, {"conflict", BadRequest},
+}
+
+// kindOfModelError is what an error counts as by its type and its code: by the words in them, or by a code that is an HTTP status. So it
+// counts as it would with a status of its own.
+func kindOfModelError(kind, code any) Kind {
+	word := func(value any) string {
+		switch value.(type) {
+		case string, float64:
+			return strings.ToLower(fmt.Sprint(value))
+		}
+		return ""
+	}
+	words := word(kind) + " " + word(code)
+	for _, sign := range modelSigns {
+		if strings.Contains(words, sign.word) {
+			return sign.kind
+		}
+	}
+	if status, err := strconv.Atoi(word(code)); err == nil && status >= 400 && status < 600 {
+		return KindOfStatus(status)
+	}
+	return Failed
+}
+
 // ModelError finds the errors that services for language models send in streams that began with 200: an event `error` or
-// `response.failed`, or data with an `error` in it. Its type, or its code, says what it counts as.
+// `response.failed`, or data with an `error` in it. The words in its type and its code say what it counts as, or its code where that is an
+// HTTP status.
 func ModelError(event, data string) (kind Kind, text string, isError bool) {
 	named := event == "error" || event == "response.failed"
 	if !named && !strings.Contains(data, `"error"`) {
 		return Success, "", false
 	}
-	type detail struct {
-		Type    string `json:"type"`
-		Code    any    `json:"code"`
-		Message string `json:"message"`
-	}
-	var found struct {
-		Type     string          `json:"type"`
-		Error    json.RawMessage `json:"error"`
-		Response struct {
-			Error *detail `json:"error"`
-		} `json:"response"`
-		detail
-	}
-	err := json.Unmarshal([]byte(data), &found)
-	hasError := err == nil && len(found.Error) > 0 && !bytes.Equal(found.Error, []byte("null"))
-	if !named && !hasError && (err != nil || found.Type != "error") {
+	var whole any
+	if err := json.Unmarshal([]byte(data), &whole); err != nil && !named {
 		return Success, "", false
 	}
-	said := found.detail
-	var inner detail
-	switch {
-	case hasError && json.Unmarshal(found.Error, &inner) == nil:
-		said = inner
-	case hasError:
-		said.Message = string(found.Error)
-	case found.Response.Error != nil:
-		said = *found.Response.Error
+	inside := field(whole, "error")
+	switch inside {
+	case nil, false, "", 0.0:
+		if !named && field(whole, "type") != "error" {
+			return Success, "", false
+		}
 	}
-	if said.Message == "" {
-		said.Message = data
-	}
-	words := strings.ToLower(said.Type + " " + fmt.Sprint(said.Code))
-	kind = Failed
-	for _, sign := range []struct {
-		word string
-		kind Kind
-	}{
-		{"rate_limit", RateLimited}, {"insufficient_quota", RateLimited}, {"overloaded", Overloaded}, {"timeout", Timeout},
-		{"content_filter", ContentPolicy}, {"content_policy", ContentPolicy}, {"invalid_request", BadRequest}, {"context_length", BadRequest},
-	} {
-		if strings.Contains(words, sign.word) {
-			kind = sign.kind
+	said := whole
+	for _, found := range []any{inside, field(field(whole, "response"), "error")} {
+		if found != nil {
+			said = found
 			break
 		}
 	}
-	return kind, said.Message, true
+	text, _ = said.(string)
+	if message, isText := field(said, "message").(string); isText {
+		text = message
+	}
+	if text == "" {
+		text = data
+	}
+	return kindOfModelError(field(said, "type"), field(said, "code")), text, true
+}
+
+// field is one of an object; nil where there is none.
+func field(value any, key string) any {
+	object, _ := value.(map[string]any)
+	return object[key]
 }
 
 // streamWatch watches one response. Nil watches none.

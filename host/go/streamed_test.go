@@ -320,6 +320,8 @@ func TestAPieceThatDoesNotComeIsATimeout(t *testing.T) {
 }
 
 func TestAReaderMayTakeItsTime(t *testing.T) {
+	// It sleeps, mostly.
+	t.Parallel()
 	client, breaker, _, answer := streams(t, threeFailures, &softfuse.StreamSettings{FirstPiece: 2 * time.Second, Stall: 2 * time.Second})
 	answer(says("data: 1\n\n", "data: 2\n\n"))
 	response, err := client.Get("http://model.test/")

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"softfuse.dev/softfuse"
 	"softfuse.dev/softfuse/internal/hostile"
@@ -36,11 +35,11 @@ func component(t *testing.T, export string, body []byte) []byte {
 }
 
 // fleet is breakers in several instances, named and of a family; every other one is open.
-func fleet(t *testing.T, options ...softfuse.Option) (*softfuse.Registry, []*softfuse.Breaker, *log) {
+func fleet(t *testing.T) (*softfuse.Registry, []*softfuse.Breaker, *log) {
 	t.Helper()
 	log := &log{}
 	registry, first := made(t, "trip_on = { consecutive_failures = 2 }\nhalf_open_after = \"1h\"",
-		append(options, softfuse.WithInstances(3), softfuse.WithOnEvent(log.add), softfuse.WithClock(&softfuse.ManualClock{}))...)
+		softfuse.WithInstances(3), softfuse.WithOnEvent(log.add), softfuse.WithClock(&softfuse.ManualClock{}), code)
 	family, err := registry.Keyed("tenants", first.Policy(), softfuse.KeyedSettings{LiveMax: 100})
 	must(t, err)
 	breakers := []*softfuse.Breaker{first}
@@ -72,23 +71,21 @@ func sorted(breakers []*softfuse.Breaker) []string {
 }
 
 func TestHotUpgrades(t *testing.T) {
-	// Each component is compiled once.
-	cache := softfuse.WithCacheDir(t.TempDir())
-	for name, test := range map[string]func(*testing.T, softfuse.Option){
+	for name, test := range map[string]func(*testing.T){
 		"everybody comes along": everybodyComesAlong, "no call is lost": noCallIsLost, "one that fails changes nothing": oneThatFailsChangesNothing,
 		"who was lost is said": whoWasLostIsSaid,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, cache) })
+		t.Run(name, test)
 	}
 }
 
-func everybodyComesAlong(t *testing.T, cache softfuse.Option) {
-	registry, breakers, log := fleet(t, cache)
+func everybodyComesAlong(t *testing.T) {
+	registry, breakers, log := fleet(t)
 	early, err := breakers[0].Permit()
 	must(t, err)
 	before, events := statuses(t, breakers), len(of[softfuse.Event](log))
 	for range 2 {
-		report, err := registry.ReplaceComponent("again", component(t, "", nil), time.Second, 64<<20)
+		report, err := registry.ReplaceComponent("again", component(t, "", nil), patience, 64<<20)
 		must(t, err)
 		if !slices.Equal(report.Restored, sorted(breakers)) || report.Refused != nil || report.Lost != nil {
 			t.Fatalf("%+v", report)
@@ -117,8 +114,8 @@ func everybodyComesAlong(t *testing.T, cache softfuse.Option) {
 	}
 }
 
-func noCallIsLost(t *testing.T, cache softfuse.Option) {
-	registry, breaker := made(t, "trip_on = { quality_below = { threshold = 0.5, window = 20 } }", cache)
+func noCallIsLost(t *testing.T) {
+	registry, breaker := made(t, "trip_on = { quality_below = { threshold = 0.5, window = 20 } }", code)
 	const goroutines, calls = 4, 2000
 	var group sync.WaitGroup
 	for range goroutines {
@@ -132,7 +129,7 @@ func noCallIsLost(t *testing.T, cache softfuse.Option) {
 		})
 	}
 	for range 3 {
-		report, err := registry.ReplaceComponent("again", component(t, "", nil), time.Second, 64<<20)
+		report, err := registry.ReplaceComponent("again", component(t, "", nil), patience, 64<<20)
 		if err != nil || report.Refused != nil || report.Lost != nil {
 			t.Errorf("%+v %v", report, err)
 		}
@@ -143,8 +140,8 @@ func noCallIsLost(t *testing.T, cache softfuse.Option) {
 	}
 }
 
-func oneThatFailsChangesNothing(t *testing.T, cache softfuse.Option) {
-	registry, breakers, log := fleet(t, cache)
+func oneThatFailsChangesNothing(t *testing.T) {
+	registry, breakers, log := fleet(t)
 	before, events := statuses(t, breakers), len(of[softfuse.Event](log))
 	var failure *softfuse.ComponentError
 	for _, test := range []struct {
@@ -154,7 +151,7 @@ func oneThatFailsChangesNothing(t *testing.T, cache softfuse.Option) {
 	}{
 		{component(t, restore, hostile.Traps), 64 << 20, "trapped"}, {[]byte("nonsense"), 64 << 20, ""}, {component(t, "", nil), 1, ""},
 	} {
-		report, err := registry.ReplaceComponent("worse", test.bytes, time.Second, test.memory)
+		report, err := registry.ReplaceComponent("worse", test.bytes, patience, test.memory)
 		if err == nil || report != nil || test.reason != "" && (!errors.As(err, &failure) || failure.Reason != test.reason) {
 			t.Errorf("%s: %+v %v", test.reason, report, err)
 		}
@@ -165,21 +162,21 @@ func oneThatFailsChangesNothing(t *testing.T, cache softfuse.Option) {
 	if found := of[softfuse.Event](log); len(found) != events {
 		t.Errorf("%+v", found[events:])
 	}
-	if _, err := registry.ReplaceComponentFile("nowhere.wasm", time.Second, 64<<20); !errors.Is(err, os.ErrNotExist) {
+	if _, err := registry.ReplaceComponentFile("nowhere.wasm", patience, 64<<20); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }
 
-func whoWasLostIsSaid(t *testing.T, cache softfuse.Option) {
+func whoWasLostIsSaid(t *testing.T) {
 	const snapshot = "softfuse:breaker/breaker@0.1.0#snapshot"
 	for _, test := range []struct{ old, next []byte }{
 		{component(t, snapshot, hostile.Traps), component(t, "", nil)}, {component(t, "", nil), component(t, restore, refuses)},
 	} {
 		log := &log{}
-		registry, breaker := made(t, threeFailures, softfuse.WithComponent("old", test.old, time.Second, 64<<20), softfuse.WithOnEvent(log.add), cache)
+		registry, breaker := made(t, threeFailures, softfuse.WithComponent("old", test.old, patience, 64<<20), softfuse.WithOnEvent(log.add), code)
 		_, err := softfuse.Execute(context.Background(), breaker, ok)
 		must(t, err)
-		report, err := registry.ReplaceComponent("next", test.next, time.Second, 64<<20)
+		report, err := registry.ReplaceComponent("next", test.next, patience, 64<<20)
 		must(t, err)
 		lost := slices.Equal(report.Lost, []string{"test"}) && report.Refused == nil
 		refused := report.Lost == nil && slices.Equal(report.Refused, []softfuse.RefusedBreaker{{"test", "these bytes are not a snapshot"}})

@@ -74,3 +74,24 @@ func TestRetryAfterIsReadAsInEveryHost(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsInsideStreamsCountAsInEveryHost(t *testing.T) {
+	var file struct {
+		Event []struct {
+			Name  string `toml:"name"`
+			Event string `toml:"event"`
+			Data  string `toml:"data"`
+			Kind  string `toml:"kind"`
+		} `toml:"event"`
+	}
+	decode(t, filepath.Join(repo(t), "tests", "vectors", "http", "stream_errors.toml"), &file)
+	if len(file.Event) < 45 {
+		t.Fatalf("there are more events than %d", len(file.Event))
+	}
+	for _, one := range file.Event {
+		kind, text, isError := softfuse.ModelError(one.Event, one.Data)
+		if isError != (one.Kind != "") || isError && (kind.String() != one.Kind || text == "" && one.Data != "") {
+			t.Errorf("%s: %v %q %v, and it is %q", one.Name, kind, text, isError, one.Kind)
+		}
+	}
+}

@@ -26,6 +26,7 @@ const folder = installed(
     '@bytecodealliance/preview2-shim',
     'esbuild',
     'openai',
+    '@anthropic-ai/sdk',
   ],
 );
 const wanted = process.argv.slice(2);

@@ -97,23 +97,86 @@ const TIMEOUT_CODES: ReadonlySet<unknown> = new Set([
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
+/** What the words mean that services for language models put into an error's type and code. The more telling come first. */
+const SIGNS: readonly (readonly [string, OutcomeKind])[] = [
+  ['rate_limit', 'rate-limited'],
+  ['insufficient_quota', 'rate-limited'],
+  ['overloaded', 'overloaded'],
+  ['unavailable', 'overloaded'],
+  ['slow_down', 'overloaded'],
+  ['timeout', 'timeout'],
+  ['content_filter', 'content-policy'],
+  ['content_policy', 'content-policy'],
+  // The provider, as it is set up, serves nobody, though it may call the request invalid.
+  ['api_key', 'error'],
+  ['not_found', 'error'],
+  ['billing', 'error'],
+  ['invalid_request', 'bad-request'],
+  ['invalid_prompt', 'bad-request'],
+  ['context_length', 'bad-request'],
+  ['too_large', 'bad-request'],
+  ['conflict', 'bad-request'],
+];
+
+/** A text, or a number as one; empty for all else. */
+const word = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
+
 /**
- * What a thrown error means. `AbortError`, and whatever the caller's own signal was aborted with: cancelled, which is neutral;
- * `TimeoutError`: a timeout. Errors with an HTTP status (`status`, `statusCode` or `response.status`) by that; everything else
- * is a failure.
+ * What an error counts as that a service for language models describes: by the words of its `type` and its `code`, or by its `code` where that is
+ * an HTTP status; else an error. So the same error counts alike, whether it comes with a status or inside of a stream that began with 200.
+ */
+export function classifyModelError({ type, code }: { readonly type?: unknown; readonly code?: unknown }): OutcomeKind {
+  const words = `${word(type)} ${word(code)}`.toLowerCase();
+  const sign = SIGNS.find(([one]) => words.includes(one));
+  if (sign !== undefined) return sign[1];
+  return /^[45]\d\d$/.test(word(code)) ? classifyStatus(Number(code)) : 'error';
+}
+
+/** What OpenAI's and Anthropic's clients call it that a caller has gone, and that nothing came in time. */
+const CANCELLED_NAMES: ReadonlySet<unknown> = new Set(['AbortError', 'APIUserAbortError']);
+const TIMEOUT_NAMES: ReadonlySet<unknown> = new Set(['TimeoutError', 'APIConnectionTimeoutError']);
+
+/** How far causes of causes are looked at. */
+const CAUSES_MAX = 4;
+
+/** Whether a network's timeout is among an error's causes. */
+function isCausedByTimeout(error: object): boolean {
+  let found: unknown = error;
+  for (let depth = 0; depth <= CAUSES_MAX && typeof found === 'object' && found !== null; depth += 1) {
+    if (TIMEOUT_CODES.has((found as { code?: unknown }).code)) return true;
+    found = (found as { cause?: unknown }).cause;
+  }
+  return false;
+}
+
+/** What a service said of an error that a client made of it, which keeps that: with the answer around it, or without. */
+function bodyOf({ error }: { error?: any }): object | undefined {
+  const said: unknown = error?.error ?? error;
+  return typeof said === 'object' && said !== null ? said : undefined;
+}
+
+/**
+ * What a thrown error means. `AbortError`, clients' own errors for that, and whatever the caller's own signal was aborted with: cancelled,
+ * which is neutral; `TimeoutError` and its like: a timeout. Errors with an HTTP status (`status`, `statusCode` or `response.status`) by that; those
+ * without, which clients throw for what comes inside of a stream, by what the service said (`error`), as `classifyModelError` has it; everything
+ * else is a failure.
  */
 export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
   if (typeof error !== 'object' || error === null) {
     return { kind: signal?.aborted === true && error === signal.reason ? 'cancelled' : 'error' };
   }
-  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
   if (error instanceof StreamError) return { kind: error.kind };
-  if (name === 'TimeoutError' || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
-  if (signal?.aborted === true && (error === signal.reason || name === 'AbortError')) {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  // Not all clients give their errors names.
+  const names = [name, error.constructor?.name];
+  const isOneOf = (known: ReadonlySet<unknown>) => names.some((one) => known.has(one));
+  if (isOneOf(TIMEOUT_NAMES) || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
+  const isCancelled = isOneOf(CANCELLED_NAMES);
+  if (signal?.aborted === true && (error === signal.reason || isCancelled)) {
     const reason: unknown = signal.reason;
     return { kind: reason instanceof Error && reason.name === 'TimeoutError' ? 'timeout' : 'cancelled' };
   }
-  if (name === 'AbortError') return { kind: 'cancelled' };
+  if (isCancelled) return { kind: 'cancelled' };
   if (POLICY_CODES.has(code)) return { kind: 'content-policy' };
   const { status, statusCode, response, headers } = error as {
     status?: unknown;
@@ -125,8 +188,8 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
   // Who throws means a failure, whatever the status says.
   const kind = typeof found === 'number' ? classifyStatus(found) : 'success';
   if (kind !== 'success') return withHint(kind, headers ?? response?.headers);
-  if (typeof cause === 'object' && cause !== null && TIMEOUT_CODES.has((cause as { code?: unknown }).code)) return { kind: 'timeout' };
-  return { kind: 'error' };
+  if (isCausedByTimeout(error)) return { kind: 'timeout' };
+  return { kind: classifyModelError(bodyOf(error) ?? {}) };
 }
 
 /** Whether a value is a response of `fetch`, whoever made it. Asking for the global `Response` would load all of fetch. */

@@ -1,5 +1,6 @@
 // Streams of events (server-sent events), as far as it takes to see errors in them, and their ends.
 
+import { classifyModelError } from './classify.js';
 import type { OutcomeKind } from './types.js';
 
 /** What is looked at of one event's data, in characters: an error, and an end mark, are shorter. */
@@ -72,20 +73,10 @@ export class EventReader {
   }
 }
 
-const SIGNS: readonly (readonly [string, OutcomeKind])[] = [
-  ['rate_limit', 'rate-limited'],
-  ['insufficient_quota', 'rate-limited'],
-  ['overloaded', 'overloaded'],
-  ['timeout', 'timeout'],
-  ['content_filter', 'content-policy'],
-  ['content_policy', 'content-policy'],
-  ['invalid_request', 'bad-request'],
-  ['context_length', 'bad-request'],
-];
-
 /**
  * Finds the errors that services for language models send in streams that began with 200: an event `error` or `response.failed`, or data
- * with an `error` in it. Its type, or its code, says what it counts as.
+ * with an `error` in it. What its type and its code mean says
+ * `classifyModelError`.
  */
 export function modelError({ event, data }: StreamEvent): StreamFailure | undefined {
   const named = event === 'error' || event === 'response.failed';
@@ -98,7 +89,5 @@ export function modelError({ event, data }: StreamEvent): StreamFailure | undefi
   }
   if (!named && !found?.error && found?.type !== 'error') return undefined;
   const said = found?.error ?? found?.response?.error ?? found;
-  const words = `${String(said?.type ?? '')} ${String(said?.code ?? '')}`.toLowerCase();
-  const kind = SIGNS.find(([sign]) => words.includes(sign))?.[1] ?? 'error';
-  return { kind, message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : data };
+  return { kind: classifyModelError(said ?? {}), message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : data };
 }

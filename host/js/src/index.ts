@@ -3,7 +3,7 @@
 export { Breaker, type Refusal } from './breaker.js';
 export { BULKHEAD_PRESETS, Bulkhead, type BulkheadCounts, BulkheadFullError, type BulkheadOptions, BulkheadTimeoutError, type Place } from './bulkhead.js';
 export { type CircuitBreakerOptions, type Guarded, circuitBreaker, defaultRegistry } from './circuit-breaker.js';
-export { type Classified, type Ending, classifyError, classifyResponse, classifyStatus, retryAfterMs } from './classify.js';
+export { type Classified, type Ending, classifyError, classifyModelError, classifyResponse, classifyStatus, retryAfterMs } from './classify.js';
 export { type Clock, ManualClock, systemClock } from './clock.js';
 export type { CallRecord, Condition, Conditions } from './conditions.js';
 export type { Listener } from './emitter.js';

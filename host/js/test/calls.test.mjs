@@ -227,9 +227,18 @@ test('errors and responses are classified', async () => {
     [Object.assign(new Error(), { status: 401 }), 'error'],
     [Object.assign(new Error(), { code: 'ETIMEDOUT' }), 'timeout'],
     [new TypeError('fetch failed', { cause: { code: 'UND_ERR_CONNECT_TIMEOUT' } }), 'timeout'],
+    [new Error('no', { cause: new TypeError('fetch failed', { cause: { code: 'UND_ERR_HEADERS_TIMEOUT' } }) }), 'timeout'],
+    // What a service has said, of an error without a status; but a status counts first.
+    [Object.assign(new Error(), { error: { type: 'overloaded_error' } }), 'overloaded'],
+    [Object.assign(new Error(), { error: { type: 'error', error: { type: 'rate_limit_error' } } }), 'rate-limited'],
+    [Object.assign(new Error(), { status: 500, error: { type: 'overloaded_error' } }), 'error'],
+    [Object.assign(new Error(), { status: 200, error: { code: 429 } }), 'rate-limited'],
+    [Object.assign(new Error(), { error: 'overloaded' }), 'error'],
+    [Object.assign(new Error(), { error: null }), 'error'],
+    [Object.create(null), 'error'],
     ['text', 'error'],
   ];
-  for (const [error, kind] of kinds) assert.equal(classifyError(error).kind, kind, String(error));
+  for (const [at, [error, kind]] of kinds.entries()) assert.equal(classifyError(error).kind, kind, `${at}: ${String(error?.message)}`);
   assert.equal(classifyError(Object.assign(new Error(), { status: 429, headers: { 'retry-after': '7' } })).retryAfterMs, 7000);
   const headers = (entries) => new Headers(entries);
   assert.equal(retryAfterMs(headers({ 'retry-after': '1.5' })), 1500);

@@ -78,11 +78,14 @@ test('tee() is watched, and counts once', async () => {
   assert.deepEqual(counts(), [1, 1, 0]);
   assert.equal((await read(right)).length, 2);
   assert.deepEqual(counts(), [1, 1, 0]);
-  for (const pieces of [SHORT, FAILING]) {
+  for (const [pieces, kind] of [
+    [SHORT, 'error'],
+    [FAILING, 'overloaded'],
+  ]) {
     const broken = created(pieces);
     const [one] = (await broken.ask()).tee();
     await assert.rejects(read(one));
-    assert.deepEqual([broken.counts(), broken.lastFailure()], [[1, 0, 1], 'error']);
+    assert.deepEqual([broken.counts(), broken.lastFailure()], [[1, 0, 1], kind]);
   }
 });
 

@@ -87,6 +87,15 @@ test('Retry-After is read as in every host', () => {
   }
 });
 
+test('errors inside of streams count as in every host', () => {
+  const { streamErrors } = httpVectors();
+  assert.ok(streamErrors.length > 45);
+  for (const { name, event = '', data, kind, ...more } of streamErrors) {
+    assert.deepEqual(more, {}, name);
+    assert.equal(softfuse.modelError({ event, data })?.kind, kind, name);
+  }
+});
+
 test("every vector of the lease's host half holds", () => {
   const vectors = leaseVectors();
   assert.ok(vectors.length >= 30, `${vectors.length} vectors: is this the folder?`);

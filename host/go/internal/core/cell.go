@@ -4,6 +4,7 @@ package core
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 
 	wit "softfuse.dev/softfuse/internal/breakerwit"
@@ -15,7 +16,16 @@ type Policy struct {
 	UID    uint64
 	Text   string
 	Source string
-	Info   wit.PolicyInfo
+	// Info is what the component said that read it first.
+	Info wit.PolicyInfo
+	// said is what the component said that was asked last.
+	said atomic.Pointer[said]
+}
+
+// said is what a component says that a breaker of a policy takes.
+type said struct {
+	// component is its serial.
+	component, breakerBytes uint64
 }
 
 // Who is who asks for a seat.
@@ -34,10 +44,9 @@ type Saved struct {
 
 // Cell is a breaker's place, kept by the breaker under its own lock.
 type Cell struct {
-	slot  *Slot
-	claim Claim
-	// placed: it has its place there, until it leaves.
-	placed      bool
+	slot *Slot
+	// place is what it claims of that; nil once it has left.
+	place       *kind
 	incarnation uint32
 	// chair is where it sits in that incarnation.
 	chair *chair

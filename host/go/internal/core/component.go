@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -46,7 +47,11 @@ type Compiled struct {
 	// cache is nil where compiled code isn't kept.
 	cache  wazero.CompilationCache
 	bounds Bounds
+	// serial tells it from all others of the process.
+	serial uint64
 }
+
+var serials atomic.Uint64
 
 // Compile compiles a component of which one core module does all the work.
 func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
@@ -74,12 +79,15 @@ func Compile(name string, component []byte, bounds Bounds) (*Compiled, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	memory := compiled.ExportedMemories()["memory"]
-	if memory == nil || uint64(memory.Min())*pageBytes > uint64(bounds.MemoryBytesMax) {
+	if memory == nil {
 		_ = wasmRuntime.Close(ctx)
-		return nil, fmt.Errorf("%s: %w: its core module exports no `memory`, or one that begins with more than %d bytes",
-			name, wasm.ErrNotAComponent, bounds.MemoryBytesMax)
+		return nil, fmt.Errorf("%s: %w: its core module exports no `memory`", name, wasm.ErrNotAComponent)
 	}
-	return &Compiled{Name: name, runtime: wasmRuntime, module: compiled, cache: cache, bounds: bounds}, nil
+	if begins := uint64(memory.Min()) * pageBytes; begins > uint64(bounds.MemoryBytesMax) {
+		_ = wasmRuntime.Close(ctx)
+		return nil, fmt.Errorf("%s: its memory begins with %d bytes: its bound of %d must be that at least", name, begins, bounds.MemoryBytesMax)
+	}
+	return &Compiled{Name: name, runtime: wasmRuntime, module: compiled, cache: cache, bounds: bounds, serial: serials.Add(1)}, nil
 }
 
 // CompileOnce compiles a component when it is first wanted, and never frees it: one that comes with the library.

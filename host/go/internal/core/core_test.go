@@ -18,13 +18,15 @@ func TestTextsAreCutWhereACharacterBegins(t *testing.T) {
 }
 
 func TestTheLargestSnapshotHasRoomBesideAll(t *testing.T) {
-	small, large := claimOf(1_000, 0), claimOf(100_000, 0)
+	small, policies := claimOf(1_000, 0), []*Policy{{}, {}}
 	var r room
 	if found := r.with(small); found != 1_000+overheadBytes+1_250 {
 		t.Errorf("%d", found)
 	}
-	r.add(large)
-	r.add(large)
+	large := r.add(policies[0], 100_000, 0)
+	if r.add(policies[0], 100_000, 125_000) != large {
+		t.Error("it has room for that")
+	}
 	if found := r.with(small); found != 201_000+3*overheadBytes+125_000 {
 		t.Errorf("%d", found)
 	}

@@ -75,16 +75,17 @@ func (l *live) loadPolicy(uid uint64, text string) (wit.PolicyInfo, []wit.Policy
 	return loaded.Value, nil, nil
 }
 
-func (l *live) policy(who *Who) (known, taking) {
-	if found, isKnown := l.policies[who.Policy.UID]; isKnown {
+// policy is one that this instance has compiled, for a breaker of this name.
+func (l *live) policy(policy *Policy, name string) (known, taking) {
+	if found, isKnown := l.policies[policy.UID]; isKnown {
 		return found, taking{}
 	}
-	info, problems, failure := l.loadPolicy(who.Policy.UID, who.Policy.Text)
+	info, problems, failure := l.loadPolicy(policy.UID, policy.Text)
 	if failure != nil {
 		return known{}, taking{failure: failure}
 	}
 	if len(problems) > 0 {
-		text := fmt.Sprintf("the breaker component refuses the policy of `%s`: %s", who.Name, problems[0].Message)
+		text := fmt.Sprintf("the breaker component refuses the policy of `%s`: %s", name, problems[0].Message)
 		return known{}, taking{failure: failed(PolicyRefused, "%s", text), refused: true}
 	}
 	return known{id: info.ID, breakerBytes: info.BreakerBytes}, taking{}
@@ -92,7 +93,7 @@ func (l *live) policy(who *Who) (known, taking) {
 
 // take seats a breaker, from its snapshot where there is one that the component takes: its handle, and whether it was.
 func (l *live) take(cell *Cell, who *Who, now int64) (id uint32, fromSnapshot bool, why taking) {
-	policy, why := l.policy(who)
+	policy, why := l.policy(who.Policy, who.Name)
 	if why.failure != nil {
 		return 0, false, why
 	}

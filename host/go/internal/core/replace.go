@@ -27,10 +27,9 @@ type Refused struct {
 type handover struct {
 	slot *Slot
 	next *live
-	// ids are the breakers' handles in the next instance.
-	ids map[*chair]uint32
-	// taken is what they claim of it.
-	taken room
+	// ids are the breakers' handles in the next instance, seated what they claim of it.
+	ids    map[*chair]uint32
+	seated room
 	// broken is how the old instance failed meanwhile.
 	broken *Failure
 }
@@ -42,8 +41,8 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 	if failure != nil {
 		return nil, failure
 	}
+	defer scratch.instance.Close()
 	bytesMax := breakersBytesMax(component.bounds, scratch.instance.InitialBytes)
-	scratch.instance.Close()
 	for _, slots := range all {
 		slots.using.Lock()
 		defer slots.using.Unlock()
@@ -51,6 +50,10 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 			slot.lock.Lock()
 			defer slot.lock.Unlock()
 		}
+	}
+	rooms, failure := reckonAnew(all, scratch, bytesMax)
+	if failure != nil {
+		return nil, failure
 	}
 	replaced := &Replaced{}
 	handovers, failure := handAllOver(all, component, bytesMax, replaced)
@@ -64,6 +67,7 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 	if failure != nil {
 		return nil, failure
 	}
+	rooms.commit(all)
 	for _, slots := range all {
 		slots.component, slots.bytesMax = component, func() uint64 { return bytesMax }
 		for _, slot := range slots.slots {
@@ -72,6 +76,67 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 		}
 	}
 	return replaced, nil
+}
+
+// figures is what another component says that breakers of the policies take that have places.
+type figures map[*Policy]*said
+
+// reckonAnew says what those who have a place take by the word of another component, of which an instance is given, and whether it has
+// room for all of them: those too that weren't used yet, since a place is promised.
+func reckonAnew(all []*Slots, scratch *live, bytesMax uint64) (figures, *Failure) {
+	found, most, breakers := figures{}, uint64(0), uint64(0)
+	for _, slots := range all {
+		for _, slot := range slots.slots {
+			anew := room{kinds: map[kindOf]*kind{}}
+			for of, one := range slot.room.kinds {
+				if found[of.policy] == nil {
+					policy, why := scratch.policy(of.policy, of.policy.Source)
+					if why.failure != nil && !why.refused {
+						return nil, why.failure
+					}
+					// Of a policy that it refuses there will be no breakers.
+					found[of.policy] = &said{component: scratch.instance.compiled.serial, breakerBytes: policy.breakerBytes}
+				}
+				anew.kinds[of] = found.reckon(one)
+			}
+			if anew.sum(); addUp(anew.bytes, anew.transit) > most {
+				most, breakers = addUp(anew.bytes, anew.transit), anew.all()
+			}
+		}
+	}
+	if most > bytesMax {
+		return nil, scratch.noRoom(breakers, most, bytesMax)
+	}
+	return found, nil
+}
+
+// reckon is a kind as the other component has it.
+func (f figures) reckon(one *kind) *kind {
+	anew := *one
+	anew.claim = claimOf(f[one.policy].breakerBytes, one.snapshotBytes)
+	return &anew
+}
+
+// commit has that component's word count.
+func (f figures) commit(all []*Slots) {
+	for policy, said := range f {
+		policy.said.Store(said)
+	}
+	for _, slots := range all {
+		for _, slot := range slots.slots {
+			for _, one := range slot.room.kinds {
+				*one = *f.reckon(one)
+			}
+			slot.room.sum()
+		}
+	}
+}
+
+// noRoom says that so many breakers of one instance want more of its memory than they may have.
+func (l *live) noRoom(breakers, bytes, bytesMax uint64) *Failure {
+	return failed(BreakerRefused, "the breaker component `%s` has no room for the breakers that are there: with full windows the %d of one instance "+
+		"would take up to %d bytes, snapshots included, of %d that they may have with a memoryBytesMax of %d; it must be %d at least",
+		l.instance.compiled.Name, breakers, bytes, bytesMax, l.instance.compiled.bounds.MemoryBytesMax, memoryBytesFor(bytes, l.instance.InitialBytes))
 }
 
 func handAllOver(all []*Slots, component *Compiled, bytesMax uint64, replaced *Replaced) (handovers []*handover, failure *Failure) {
@@ -133,18 +198,16 @@ func (h *handover) save(chair *chair) *Saved {
 // takeOver makes a breaker in the next instance, unless that refuses it.
 func (h *handover) takeOver(chair *chair, saved *Saved, bytesMax uint64) (*Refused, *Failure) {
 	name := chair.who.Name
-	policy, why := h.next.policy(chair.who)
+	policy, why := h.next.policy(chair.who.Policy, name)
 	switch {
 	case why.refused:
 		return &Refused{Name: name, Policy: why.failure}, nil
 	case why.failure != nil:
 		return nil, why.failure
 	}
-	// Places were given by what the old one said that breakers take.
-	claim := claimOf(policy.breakerBytes, len(saved.Bytes))
-	if bytes := h.taken.with(claim); bytes > bytesMax {
-		return nil, failed(BreakerRefused, "the breaker component has no room for `%s`: with full windows it and the %d breakers beside it would take "+
-			"up to %d bytes, snapshots included, of %d that they may have", name, len(h.ids), bytes, bytesMax)
+	// Who has given up its place and was used again sits here too; and a snapshot may be longer than what is claimed for it.
+	if bytes := h.seated.with(claimOf(policy.breakerBytes, len(saved.Bytes))); bytes > bytesMax {
+		return nil, h.next.noRoom(uint64(len(h.ids)+1), bytes, bytesMax)
 	}
 	id, refused, failure := h.next.restore(policy, saved, saved.At)
 	if failure != nil {
@@ -153,7 +216,7 @@ func (h *handover) takeOver(chair *chair, saved *Saved, bytesMax uint64) (*Refus
 	if refused != nil {
 		return &Refused{Name: name, Snapshot: refused}, nil
 	}
-	h.taken.add(claim)
+	h.seated.add(chair.who.Policy, policy.breakerBytes, len(saved.Bytes))
 	h.next.seated[chair] = struct{}{}
 	h.ids[chair] = id
 	return nil, nil

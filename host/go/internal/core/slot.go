@@ -246,8 +246,8 @@ func (s *Slot) fail(failure *Failure) *Failure {
 	return failure
 }
 
-// LoadPolicy compiles a policy: what the component says of it, or what is wrong with it.
-func (s *Slot) LoadPolicy(uid uint64, text string) (wit.PolicyInfo, []wit.PolicyProblem, *Failure) {
+// loadPolicy compiles a policy: what the component says of it, or what is wrong with it.
+func (s *Slot) loadPolicy(uid uint64, text string) (wit.PolicyInfo, []wit.PolicyProblem, *Failure) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	if failure := s.start(); failure != nil {
@@ -260,13 +260,27 @@ func (s *Slot) LoadPolicy(uid uint64, text string) (wit.PolicyInfo, []wit.Policy
 	return info, problems, nil
 }
 
+// breakerBytes is what the component says that a breaker of a policy takes, if it takes the policy at all.
+func (s *Slot) breakerBytes(policy *Policy) (uint64, *Failure) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if failure := s.start(); failure != nil {
+		return 0, failure
+	}
+	found, why := s.live.policy(policy, policy.Source)
+	if why.failure != nil && !why.refused {
+		return 0, s.fail(why.failure)
+	}
+	return found.breakerBytes, why.failure
+}
+
 // Unseat takes a breaker out of the component, and gives its place back.
 func (s *Slot) Unseat(cell *Cell) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if cell.placed {
-		cell.placed = false
-		s.room.remove(cell.claim)
+	if cell.place != nil {
+		s.room.remove(cell.place)
+		cell.place = nil
 	}
 	left, sat := cell.chair, s.sits(cell)
 	cell.incarnation, cell.chair = 0, nil

@@ -49,10 +49,37 @@ func NewSlots(component *Compiled, instances int, now func() int64, rest RestSet
 	return made
 }
 
-func (s *Slots) breakersBytesMax() uint64 {
+// LoadPolicy makes a policy of a text that the component takes; else it says what is wrong with that.
+func (s *Slots) LoadPolicy(uid uint64, source, text string) (*Policy, []wit.PolicyProblem, *Failure) {
 	s.using.RLock()
 	defer s.using.RUnlock()
-	return s.bytesMax()
+	info, problems, failure := s.Any().loadPolicy(uid, text)
+	if failure != nil || len(problems) > 0 {
+		return nil, problems, failure
+	}
+	made := &Policy{UID: uid, Text: text, Source: source, Info: info}
+	made.said.Store(&said{component: s.component.serial, breakerBytes: info.BreakerBytes})
+	return made, nil, nil
+}
+
+// breakerBytes is what a breaker of a policy takes by the word of the component at work, which may be another one than that which
+// read the policy first. Where it doesn't say, another one's word has to do. The caller holds using.
+func (s *Slots) breakerBytes(policy *Policy) uint64 {
+	last := policy.said.Load()
+	if last.component != s.component.serial {
+		if bytes, failure := s.Any().breakerBytes(policy); failure == nil {
+			last = &said{component: s.component.serial, breakerBytes: bytes}
+			policy.said.Store(last)
+		}
+	}
+	return last.breakerBytes
+}
+
+// SnapshotBytesMax is the longest snapshot that is tried under a policy.
+func (s *Slots) SnapshotBytesMax(policy *Policy) uint64 {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	return snapshotBytesMax(s.breakerBytes(policy), len(policy.Info.HostConditions))
 }
 
 // Place is a place for a breaker, in the instance that is claimed least of, of several in turn. It comes back from a snapshot, where
@@ -62,7 +89,10 @@ func (s *Slots) Place(who *Who, saved *Saved) (*Cell, *NoRoom) {
 	if saved != nil {
 		bytes = len(saved.Bytes)
 	}
-	claim, most := claimOf(who.Policy.Info.BreakerBytes, bytes), s.breakersBytesMax()
+	s.using.RLock()
+	defer s.using.RUnlock()
+	breakerBytes, most := s.breakerBytes(who.Policy), s.bytesMax()
+	claim := claimOf(breakerBytes, bytes)
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var least *Slot
@@ -81,14 +111,16 @@ func (s *Slots) Place(who *Who, saved *Saved) (*Cell, *NoRoom) {
 	}
 	s.next = (s.next + 1) % len(s.slots)
 	least.lock.Lock()
-	least.room.add(claim)
+	place := least.room.add(who.Policy, breakerBytes, bytes)
 	least.lock.Unlock()
-	return &Cell{slot: least, claim: claim, placed: true, saved: saved}, nil
+	return &Cell{slot: least, place: place, saved: saved}, nil
 }
 
 // CheckRoom says whether so many breakers with this policy find a place, and nobody else.
 func (s *Slots) CheckRoom(policy *Policy, breakers int) *NoRoom {
-	no := s.noRoom(claimOf(policy.Info.BreakerBytes, 0), s.breakersBytesMax())
+	s.using.RLock()
+	defer s.using.RUnlock()
+	no := s.noRoom(claimOf(s.breakerBytes(policy), 0), s.bytesMax())
 	if uint64(breakers) <= no.Fit {
 		return nil
 	}
@@ -115,7 +147,7 @@ func (s *Slots) TryRestore(who *Who, saved *Saved, now int64) (*wit.RestoreError
 		return nil, failure
 	}
 	defer scratch.instance.Close()
-	policy, why := scratch.policy(who)
+	policy, why := scratch.policy(who.Policy, who.Name)
 	if why.failure != nil {
 		return nil, why.failure
 	}

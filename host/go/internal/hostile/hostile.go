@@ -95,7 +95,7 @@ func imported(content []byte) int {
 
 // Recurse has the function of this name, which takes so many parameters, call itself with them, for ever.
 func Recurse(component []byte, export string, params int) ([]byte, error) {
-	return breakBy(component, export, func(index int) []byte {
+	return breakBy(component, export, false, func(index, _ int) []byte {
 		body := []byte{0x00}
 		for param := range params {
 			body = append(append(body, 0x20), uleb(uint64(param))...)
@@ -106,20 +106,40 @@ func Recurse(component []byte, export string, params int) ([]byte, error) {
 
 // Break gives the function of this name, as the core module exports it, another body.
 func Break(component []byte, export string, body []byte) ([]byte, error) {
-	return breakBy(component, export, func(int) []byte { return body })
+	return breakBy(component, export, false, func(int, int) []byte { return body })
 }
 
-func breakBy(component []byte, export string, body func(index int) []byte) ([]byte, error) {
+// After has the function of this name, which takes so many parameters and answers with a number of 32 bits, an address mostly, do more
+// before it answers. The instructions find that number in the local after the parameters.
+func After(component []byte, export string, params int, instructions []byte) ([]byte, error) {
+	return breakBy(component, export, true, func(_, kept int) []byte {
+		// One local, of 32 bits.
+		body := []byte{0x01, 0x01, 0x7f}
+		for param := range params {
+			body = append(append(body, 0x20), uleb(uint64(param))...)
+		}
+		body = append(append(body, 0x10), uleb(uint64(kept))...)
+		body = append(append(body, 0x21), uleb(uint64(params))...)
+		body = append(body, instructions...)
+		return append(append(append(body, 0x20), uleb(uint64(params))...), 0x0b)
+	})
+}
+
+// breakBy gives a function a body of one's own, which is told its index, and that of the function which has the old body from then on,
+// where that is to be kept.
+func breakBy(component []byte, export string, keep bool, body func(index, kept int) []byte) ([]byte, error) {
 	module, err := wasm.CoreModule(component)
 	if err != nil {
 		return nil, err
 	}
 	all := sections(module)
-	index, before, found := 0, 0, false
+	index, before, declared, found := 0, 0, 0, false
 	for _, one := range all {
 		switch one.id {
 		case 2:
 			before = imported(one.content)
+		case 3:
+			declared = (&reader{bytes: one.content}).u32()
 		case 7:
 			index, found = exported(one.content, export)
 		}
@@ -130,25 +150,43 @@ func breakBy(component []byte, export string, body func(index int) []byte) ([]by
 	made := append([]byte(nil), module[:8]...)
 	for _, one := range all {
 		content := one.content
-		if one.id == 10 {
-			content = replaced(content, index-before, body(index))
+		switch {
+		case one.id == 3 && keep:
+			content = oneMoreLike(content, index-before)
+		case one.id == 10:
+			content = replaced(content, index-before, keep, body(index, before+declared))
 		}
 		made = append(append(append(made, one.id), uleb(uint64(len(content)))...), content...)
 	}
 	return component1(component, module, made), nil
 }
 
-// replaced is a code section with another body in one place.
-func replaced(content []byte, index int, body []byte) []byte {
+// oneMoreLike is a section of functions' types, with one more at its end, that of the function in this place.
+func oneMoreLike(content []byte, index int) []byte {
+	r := &reader{bytes: content}
+	made := uleb(uint64(r.u32() + 1))
+	made = append(made, r.bytes[r.at:]...)
+	for range index {
+		r.u32()
+	}
+	return append(made, uleb(uint64(r.u32()))...)
+}
+
+// replaced is a code section with another body in one place; the one that was there is kept at its end, where that is wanted.
+func replaced(content []byte, index int, keep bool, body []byte) []byte {
 	r := &reader{bytes: content}
 	count := r.u32()
-	made := uleb(uint64(count))
-	for i := range count {
-		old := r.take(r.u32())
-		if i == index {
-			old = body
-		}
-		made = append(append(made, uleb(uint64(len(old)))...), old...)
+	bodies := make([][]byte, count)
+	for i := range bodies {
+		bodies[i] = r.take(r.u32())
+	}
+	if keep {
+		bodies = append(bodies, bodies[index])
+	}
+	bodies[index] = body
+	made := uleb(uint64(len(bodies)))
+	for _, one := range bodies {
+		made = append(append(made, uleb(uint64(len(one)))...), one...)
 	}
 	return made
 }

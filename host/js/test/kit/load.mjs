@@ -42,7 +42,11 @@ export function badPolicies() {
 /** What HTTP statuses count as, and what is read of `Retry-After`. */
 export function httpVectors() {
   const http = join(folder, 'http');
-  return { statuses: toml(join(http, 'statuses.toml')).status, retryAfter: toml(join(http, 'retry_after.toml')) };
+  return {
+    statuses: toml(join(http, 'statuses.toml')).status,
+    retryAfter: toml(join(http, 'retry_after.toml')),
+    streamErrors: toml(join(http, 'stream_errors.toml')).event,
+  };
 }
 
 /** Vectors of the lease's host half. */
