@@ -1,7 +1,8 @@
 """What an exception counts as by itself, told by its shape, so that no client library need be imported.
 
 The shapes are those of httpx, requests, aiohttp, openai, anthropic and their like: ``status_code`` (or ``status``, or
-``code``) on the exception or on its ``response``, and ``response.headers`` with a ``Retry-After``.
+``code``) on the exception or on its ``response``, ``response.headers`` with a ``Retry-After``, and ``body``, in which a service says
+what went wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Optional
 _RETRY_AFTER_NS_MAX = 365 * 24 * 60 * 60 * 1_000_000_000
 #: Digits, with a fraction perhaps; ``float`` takes far more.
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_FAILING_STATUS = re.compile(r"[45][0-9]{2}")
 #: Dates of HTTP's, in their three forms (RFC 9110, 5.6.7); ``email.utils`` takes far more.
 _DATE = re.compile(
     r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"
@@ -27,6 +29,26 @@ _DATE = re.compile(
 )
 #: Names of errors for what the provider's content policy refused.
 _CONTENT_POLICY = frozenset({"content_filter", "content_policy", "content_policy_violation"})
+#: What the words mean that services for language models put into an error's type and code. The more telling come first.
+_MODEL_SIGNS = (
+    ("rate_limit", "rate-limited"),
+    ("insufficient_quota", "rate-limited"),
+    ("overloaded", "overloaded"),
+    ("unavailable", "overloaded"),
+    ("slow_down", "overloaded"),
+    ("timeout", "timeout"),
+    ("content_filter", "content-policy"),
+    ("content_policy", "content-policy"),
+    # The provider, as it is set up, serves nobody, though it may call the request invalid.
+    ("api_key", "error"),
+    ("not_found", "error"),
+    ("billing", "error"),
+    ("invalid_request", "bad-request"),
+    ("invalid_prompt", "bad-request"),
+    ("context_length", "bad-request"),
+    ("too_large", "bad-request"),
+    ("conflict", "bad-request"),
+)
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError, socket.timeout)
 #: Classes of clients' timeouts, by name; none of them is a ``TimeoutError``.
 _TIMEOUT_NAMES = frozenset({"APITimeoutError", "ServerTimeoutError", "Timeout", "TimeoutException", "DeadlineExceeded"})
@@ -56,17 +78,33 @@ def kind_of_status(status: int) -> str:
     return "bad-request"
 
 
+def kind_of_model_error(error: dict[str, Any]) -> str:
+    """What an error counts as that a service for language models describes, in every host of Softfuse: by the words of its ``type`` and
+    its ``code``, or by its ``code`` where that is an HTTP status; else an ``error``. So the same error counts alike, whether it comes
+    with a status or inside of a stream that began with 200.
+    """
+    kind, code = (str(word).lower() if type(word) in (str, int) else "" for word in (error.get("type"), error.get("code")))
+    for sign, meaning in _MODEL_SIGNS:
+        if sign in f"{kind} {code}":
+            return meaning
+    return kind_of_status(int(code)) if _FAILING_STATUS.fullmatch(code) else "error"
+
+
 def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
     """The outcome's kind, and the span of a Retry-After in nanoseconds."""
     if isinstance(raised, _CANCELLED):
         return "cancelled", None
     response = _get(raised, "response")
     status = _status(raised) or _status(response)
-    if _is_content_policy(raised):
+    said = _said(raised)
+    if _is_content_policy(raised, said):
         return "content-policy", None
     kind = "error" if status is None else kind_of_status(status)
     if isinstance(raised, _TIMEOUTS) or any(parent.__name__ in _TIMEOUT_NAMES for parent in type(raised).__mro__):
         kind = "timeout"
+    elif status is None and (said is not None or response is not None):
+        # What came inside of a stream: its headers were written when all was well.
+        return kind_of_model_error(said or {}), None
     if kind in ("bad-request", "cancelled", "content-policy"):
         return kind, None
     return kind, retry_after_ns(_get(response, "headers") or _get(raised, "headers"))
@@ -88,13 +126,16 @@ def _status(holder: Any) -> Optional[int]:
     return None
 
 
-def _is_content_policy(raised: BaseException) -> bool:
-    code = _get(raised, "code")
-    if isinstance(code, str) and code in _CONTENT_POLICY:
-        return True
+def _said(raised: BaseException) -> Optional[dict[str, Any]]:
+    """What a service said, as clients keep it: with the answer around it, or without."""
     body = _get(raised, "body")
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    return isinstance(inner, dict) and inner.get("code") in _CONTENT_POLICY
+    said = body.get("error", body) if isinstance(body, dict) else None
+    return said if isinstance(said, dict) else None
+
+
+def _is_content_policy(raised: BaseException, said: Optional[dict[str, Any]]) -> bool:
+    codes = (_get(raised, "code"), said.get("code") if said is not None else None)
+    return any(isinstance(code, str) and code in _CONTENT_POLICY for code in codes)
 
 
 def retry_after_ns(headers: Any, now: Optional[float] = None) -> Optional[int]:
