@@ -60,7 +60,13 @@ const ENDING = [
   event('message_delta', { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 2 } }),
   event('message_stop', { type: 'message_stop' }),
 ];
-const CHUNK = data({ id: '1', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta: { content: 'Paris' }, finish_reason: null }] });
+const CHUNK = data({
+  id: '1',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'm',
+  choices: [{ index: 0, delta: { content: 'Paris' }, finish_reason: null }],
+});
 const MESSAGE = { id: '1', type: 'message', role: 'assistant', model: 'm', content: [{ type: 'text', text: 'Paris' }], stop_reason: 'end_turn' };
 
 /** A circuit that opens by the first failure, on a clock that stands. */

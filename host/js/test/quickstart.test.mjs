@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { packageFolder } from './kit/inner.mjs';
 import { root } from './kit/load.mjs';
+import { bytes } from './kit/scorers.mjs';
 
 const program = readFileSync(join(root, 'examples/quickstart/js/main.mjs'), 'utf8');
 
@@ -45,13 +46,16 @@ test('the README has the quickstart as it is', () => {
 test('every example in the README runs', async () => {
   const readme = readFileSync(join(packageFolder, 'README.md'), 'utf8');
   const blocks = [...readme.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((match) => match[1]).filter((block) => block !== program);
-  assert.ok(blocks.length >= 6, `${blocks.length} examples`);
-  for (const block of blocks) {
+  assert.ok(blocks.length >= 12, `${blocks.length} examples`);
+  const [prelude, ...others] = blocks;
+  assert.match(prelude, /^const askModel = .*\n$/);
+  for (const block of others) {
     const folder = mkdtempSync(join(tmpdir(), 'softfuse-readme-'));
     mkdirSync(join(folder, 'node_modules'));
     symlinkSync(packageFolder, join(folder, 'node_modules/softfuse'));
     cpSync(join(root, 'examples/policies/llm.toml'), join(folder, 'llm.toml'));
-    const prelude = 'const askModel = async (question) => ({ text: `an answer to ${question}`, confidence: 0.9 });\n';
+    writeFileSync(join(folder, 'text.wasm'), bytes('text.wasm'));
+    // One that doesn't end, for a scorer that keeps it alive, fails.
     execFileSync(process.execPath, ['--input-type=module', '-e', prelude + block], {
       cwd: folder,
       encoding: 'utf8',

@@ -95,11 +95,13 @@ async function thread(replied: (reply: Reply) => void, broke: (error: unknown) =
   const url = new URL('./worker.js', import.meta.url);
   if (globalThis.process?.versions?.node !== undefined) {
     const { Worker } = await import('node:worker_threads');
-    const worker = new Worker(url, { env: {}, stdout: false, stderr: false });
-    worker.unref();
+    // Nor does it get the process's options: modules that are loaded first are no business of it, and `--input-type` is refused with a file.
+    const worker = new Worker(url, { env: {}, execArgv: [], stdout: false, stderr: false });
     worker.on('message', onReply);
     worker.on('error', onError);
     worker.on('exit', () => onError(new Error('its worker has ended')));
+    // Last, since who listens to messages keeps the process alive. While an answer is waited for, the deadline's timer does.
+    worker.unref();
     return {
       post: (order) => worker.postMessage(order),
       end: () => {
