@@ -1,6 +1,6 @@
 // Streams of events (server-sent events), as far as it takes to see errors in them, and their ends.
 
-import { classifyModelError } from './classify.js';
+import { classifyError, classifyModelError } from './classify.js';
 import type { OutcomeKind } from './types.js';
 
 /** What is looked at of one event's data, in characters: an error, and an end mark, are shorter. */
@@ -73,13 +73,20 @@ export class EventReader {
   }
 }
 
+/** What an error counts as that was told of inside of a stream. */
+function failureOf(said: any, text: string): StreamFailure {
+  const kind = said instanceof Error ? classifyError(said).kind : classifyModelError(said ?? {});
+  return { kind, message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : text };
+}
+
+const tellsOfError = (name: unknown): boolean => name === 'error' || name === 'response.failed';
+
 /**
  * Finds the errors that services for language models send in streams that began with 200: an event `error` or `response.failed`, or data
- * with an `error` in it. What its type and its code mean says
- * `classifyModelError`.
+ * with an `error` in it. What its type and its code mean says `classifyModelError`.
  */
 export function modelError({ event, data }: StreamEvent): StreamFailure | undefined {
-  const named = event === 'error' || event === 'response.failed';
+  const named = tellsOfError(event);
   if (!named && !data.includes('"error"')) return undefined;
   let found: any;
   try {
@@ -88,6 +95,14 @@ export function modelError({ event, data }: StreamEvent): StreamFailure | undefi
     found = undefined;
   }
   if (!named && !found?.error && found?.type !== 'error') return undefined;
-  const said = found?.error ?? found?.response?.error ?? found;
-  return { kind: classifyModelError(said ?? {}), message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : data };
+  return failureOf(found?.error ?? found?.response?.error ?? found, data);
+}
+
+/**
+ * The same of what clients hand on as values instead of throwing it: a piece whose `type` is `error` or `response.failed`, as in OpenAI's
+ * `responses.create({ stream: true })`.
+ */
+export function modelPieceError(piece: unknown): StreamFailure | undefined {
+  const { type, error, response } = (typeof piece === 'object' && piece !== null ? piece : {}) as { type?: unknown; error?: any; response?: any };
+  return tellsOfError(type) ? failureOf(error ?? response?.error ?? piece, String(type)) : undefined;
 }

@@ -18,7 +18,7 @@ export {
   RestoreError,
   StreamError,
 } from './errors.js';
-export { type StreamEvent, type StreamFailure, modelError } from './events.js';
+export { type StreamEvent, type StreamFailure, modelError, modelPieceError } from './events.js';
 export { type GuardedFetchOptions, guardedFetch } from './fetch.js';
 export { Guard } from './guard.js';
 export type { AnswerScorer, AnswerStream, CallOptions, FallbackCause, GuardOptions } from './guard-options.js';

@@ -2,7 +2,7 @@
 // streams that end before their end. The call has ended when its stream has.
 
 import { StreamError } from './errors.js';
-import { EventReader, type StreamEvent, type StreamFailure, modelError } from './events.js';
+import { EventReader, type StreamEvent, type StreamFailure, modelError, modelPieceError } from './events.js';
 import { watchedIterable } from './iterables.js';
 
 /** What is kept of an answer for its scorer, in bytes, unless the options say otherwise. */
@@ -21,6 +21,8 @@ export interface StreamOptions {
   endMarks?: readonly string[];
   /** Says of an event of such a response what it counts as, where it tells of an error. */
   errorOf?: (event: StreamEvent) => StreamFailure | undefined;
+  /** Says of a piece of an async iterable, or of a `ReadableStream` of values, what it counts as, where it tells of an error. */
+  pieceErrorOf?: (piece: any) => StreamFailure | undefined;
   /**
    * Says of a piece of an async iterable, or of a `ReadableStream` of values, whether it is the last, so that one that ends before has broken
    * off. It isn't asked of bytes, which are cut anywhere, and so never of a `Response`'s: its end is told by `endMarks`, or nothing.
@@ -42,6 +44,7 @@ export function modelStream(more: StreamOptions = {}): StreamOptions {
     stallMs: 30_000,
     endMarks: ['[DONE]', 'message_stop', 'response.completed', 'response.incomplete'],
     errorOf: modelError,
+    pieceErrorOf: modelPieceError,
     ...more,
   };
 }
@@ -51,6 +54,7 @@ const KEYS: ReadonlySet<string> = new Set<keyof StreamOptions>([
   'stallMs',
   'endMarks',
   'errorOf',
+  'pieceErrorOf',
   'isLast',
   'textOf',
   'answerBytesMax',
@@ -65,7 +69,7 @@ export function checkStreamOptions(options: StreamOptions): void {
     const value = options[key];
     if (value !== undefined && !(value > 0 && value < 2 ** 31)) throw new RangeError(`${key} is ${String(value)}: a number above 0, below 2^31, is expected`);
   }
-  for (const key of ['errorOf', 'isLast', 'textOf'] as const) {
+  for (const key of ['errorOf', 'pieceErrorOf', 'isLast', 'textOf'] as const) {
     if (options[key] !== undefined && typeof options[key] !== 'function') throw new TypeError(`${key} is ${String(options[key])}: a function is expected`);
   }
 }
@@ -124,9 +128,12 @@ export class Watch {
     if (endMarks.length === 0 && errorOf === undefined) return;
     this.reader = new EventReader((event) => {
       this.marked ||= endMarks.includes(event.data) || (event.event !== '' && endMarks.includes(event.event));
-      const failure = this.asked(() => errorOf?.(event));
-      if (failure !== undefined) this.failure ??= new StreamError(failure.kind, `an error in the stream: ${failure.message}`);
+      this.tells(this.asked(() => errorOf?.(event)));
     });
+  }
+
+  private tells(failure: StreamFailure | undefined): void {
+    if (failure !== undefined) this.failure ??= new StreamError(failure.kind, `an error in the stream: ${failure.message}`);
   }
 
   private asked<R>(ask: () => R): R | undefined {
@@ -182,7 +189,8 @@ export class Watch {
       this.keep(bytes);
       this.reader?.read(this.decoder.decode(bytes, { stream: true }));
     } else {
-      const { isLast, textOf } = this.options;
+      const { isLast, pieceErrorOf, textOf } = this.options;
+      this.tells(this.asked(() => pieceErrorOf?.(piece)));
       if (isLast !== undefined) this.marked ||= this.asked(() => isLast(piece)) === true;
       const text = typeof piece === 'string' ? piece : this.asked(() => textOf?.(piece));
       if (typeof text === 'string') this.keep(new TextEncoder().encode(text));

@@ -203,6 +203,27 @@ test("OpenAI's error in a stream opens the circuit as what it says, or doesn't",
   }
 });
 
+test("what OpenAI's client hands on of a failed response, instead of throwing it, counts as what it says", async () => {
+  const created = { type: 'response.created', sequence_number: 0, response: { id: '1', status: 'in_progress', output: [], error: null } };
+  const failed = (code) => ({ type: 'response.failed', sequence_number: 1, response: { id: '1', status: 'failed', output: [], error: { code, message: 'no' } } });
+  const call = () => new OpenAI({ apiKey: 'none', baseURL, maxRetries: 0 }).responses.create({ model: 'm', input: 'why?', stream: true });
+  for (const [last, expected] of [
+    [{ type: 'response.completed', sequence_number: 1, response: { id: '1', status: 'completed', output: [], error: null } }, { successes: 1 }],
+    [failed('rate_limit_exceeded'), { failures: 1, kind: 'rate-limited' }],
+    [failed('server_error'), { failures: 1, kind: 'error' }],
+    [failed('invalid_prompt'), { neutral: 1 }],
+    [{ type: 'error', sequence_number: 1, code: 'server_is_overloaded', message: 'no', param: null }, { failures: 1, kind: 'overloaded' }],
+  ]) {
+    streams([event(created.type, created), event(last.type, last)]);
+    const isLast = ({ type }) => ['response.completed', 'response.incomplete'].includes(type);
+    for (const stream of [modelStream(), modelStream({ isLast })]) {
+      const { ask, found } = guarded(call, { stream });
+      assert.deepEqual(await read(await ask()), [created.type, last.type]);
+      assert.deepEqual(found(), { ...none, ...expected }, last.type);
+    }
+  }
+});
+
 test('who goes away is no failure, and what comes too late is a timeout, in the names that the clients have for it', async () => {
   answer = () => {};
   for (const make of [anthropic, openai]) {
