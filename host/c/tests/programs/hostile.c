@@ -32,6 +32,16 @@ static sf_registry *registry_of(const char *cache, const char *component, int32_
     return registry;
 }
 
+/* A breaker of this policy. */
+static sf_breaker *breaker_of(sf_registry *registry, const char *policy_text) {
+    sf_policy *policy = NULL;
+    sf_breaker *breaker = NULL;
+    assert(sf_policy_from_text(registry, "any", policy_text, SIZE_MAX, &policy, NULL) == SF_OK);
+    assert(sf_registry_breaker(registry, "llm", policy, NULL, 0, &breaker, NULL) == SF_OK);
+    sf_policy_free(policy);
+    return breaker;
+}
+
 struct heard {
     int failed, restored;
     char text[512];
@@ -56,12 +66,9 @@ static sf_code settle(sf_permit *permit, uint64_t latency_ns, sf_settled *settle
 /* A breaker component that fails in this way: the outcome is lost, that is told, and the next calls are made. */
 static void breaker(const char *cache, const char *component, uint64_t way) {
     sf_registry *registry = registry_of(cache, component, SF_FAIL_OPEN);
-    sf_policy *policy = NULL;
-    sf_breaker *breaker = NULL;
+    sf_breaker *breaker = breaker_of(registry, "");
     sf_listener *listener = NULL;
     struct heard heard = {0, 0, ""};
-    assert(sf_policy_from_text(registry, "any", "", SIZE_MAX, &policy, NULL) == SF_OK);
-    assert(sf_registry_breaker(registry, "llm", policy, NULL, 0, &breaker, NULL) == SF_OK);
     assert(sf_registry_listen(registry, hear, &heard, NULL, &listener, NULL) == SF_OK);
     sf_permit permit;
     sf_settled settled = SF_INIT(sf_settled);
@@ -80,17 +87,13 @@ static void breaker(const char *cache, const char *component, uint64_t way) {
     sf_string_free(metrics);
     sf_listener_free(listener);
     sf_breaker_free(breaker);
-    sf_policy_free(policy);
     sf_registry_free(registry);
 }
 
 /* The same, failing closed: while the component rests, calls are refused, and the refusal says why. */
 static void refuses(const char *cache, const char *component) {
     sf_registry *registry = registry_of(cache, component, SF_FAIL_CLOSED);
-    sf_policy *policy = NULL;
-    sf_breaker *breaker = NULL;
-    assert(sf_policy_from_text(registry, "any", "", SIZE_MAX, &policy, NULL) == SF_OK);
-    assert(sf_registry_breaker(registry, "llm", policy, NULL, 0, &breaker, NULL) == SF_OK);
+    sf_breaker *breaker = breaker_of(registry, "");
     int refused = 0;
     for (int call = 0; call < 20 && !refused; call++) {
         sf_permit permit;
@@ -111,7 +114,6 @@ static void refuses(const char *cache, const char *component) {
     assert(strlen(sf_error_message(error)) > 0);
     sf_error_free(error);
     sf_breaker_free(breaker);
-    sf_policy_free(policy);
     sf_registry_free(registry);
 }
 
@@ -143,12 +145,9 @@ static void upgrade(const char *cache, const char *component) {
     size_t length = fread(bytes, 1, sizeof bytes, file);
     assert(length > 0 && length < sizeof bytes && fclose(file) == 0);
     sf_registry *registry = registry_of(cache, NULL, SF_FAIL_OPEN);
-    sf_policy *policy = NULL;
-    sf_breaker *breaker = NULL;
+    sf_breaker *breaker = breaker_of(registry, "trip_on = { consecutive_failures = 3 }");
     sf_listener *listener = NULL;
     struct heard heard = {0, 0, ""};
-    assert(sf_policy_from_text(registry, "any", "trip_on = { consecutive_failures = 3 }", SIZE_MAX, &policy, NULL) == SF_OK);
-    assert(sf_registry_breaker(registry, "llm", policy, NULL, 0, &breaker, NULL) == SF_OK);
     assert(sf_registry_listen(registry, hear, &heard, NULL, &listener, NULL) == SF_OK);
     sf_replaced replaced = SF_INIT(sf_replaced);
     sf_error *error = NULL;
@@ -165,7 +164,6 @@ static void upgrade(const char *cache, const char *component) {
     assert(sf_permit_take(breaker, &permit, NULL) == SF_REJECTED && heard.failed == 0);
     sf_listener_free(listener);
     sf_breaker_free(breaker);
-    sf_policy_free(policy);
     sf_registry_free(registry);
 }
 
