@@ -68,14 +68,17 @@ var modelSigns = []struct {
 }{
 	{"rate_limit", RateLimited}, {"insufficient_quota", RateLimited},
 	{"overloaded", Overloaded}, {"unavailable", Overloaded}, {"slow_down", Overloaded}, {"timeout", Timeout},
-	{"content_filter", ContentPolicy}, {"content_policy", ContentPolicy},
+	{"content_filter", ContentPolicy}, {"_policy", ContentPolicy}, {"moderation", ContentPolicy},
+	// What is wrong with the request's own images, whatever isn't found of them.
+	{"invalid_image", BadRequest}, {"invalid_base64", BadRequest}, {"image_file", BadRequest}, {"image_too", BadRequest},
+	{"image_parse", BadRequest}, {"image_media_type", BadRequest}, {"download_image", BadRequest},
 	// The provider, as it is set up, serves nobody, though it may call the request invalid.
 	{"api_key", Failed}, {"not_found", Failed}, {"billing", Failed},
 	{"invalid_request", BadRequest}, {"invalid_prompt", BadRequest}, {"context_length", BadRequest}, {"too_large", BadRequest}, {"conflict", BadRequest},
 }
 
-// kindOfModelError is what an error counts as by its type and its code: by the words in them, or by a code that is an HTTP status. So it
-// counts as it would with a status of its own.
+// kindOfModelError is what an error counts as by its type and its code, where it has no status of its own: by the words in them, or by a
+// code that is an HTTP status.
 func kindOfModelError(kind, code any) Kind {
 	word := func(value any) string {
 		switch value.(type) {
@@ -90,8 +93,10 @@ func kindOfModelError(kind, code any) Kind {
 			return sign.kind
 		}
 	}
-	if status, err := strconv.Atoi(word(code)); err == nil && status >= 400 && status < 600 {
-		return KindOfStatus(status)
+	if digits := word(code); len(digits) == 3 {
+		if status, err := strconv.Atoi(digits); err == nil && status >= 400 && status < 600 {
+			return KindOfStatus(status)
+		}
 	}
 	return Failed
 }

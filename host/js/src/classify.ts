@@ -106,7 +106,16 @@ const SIGNS: readonly (readonly [string, OutcomeKind])[] = [
   ['slow_down', 'overloaded'],
   ['timeout', 'timeout'],
   ['content_filter', 'content-policy'],
-  ['content_policy', 'content-policy'],
+  ['_policy', 'content-policy'],
+  ['moderation', 'content-policy'],
+  // What is wrong with the request's own images, whatever isn't found of them.
+  ['invalid_image', 'bad-request'],
+  ['invalid_base64', 'bad-request'],
+  ['image_file', 'bad-request'],
+  ['image_too', 'bad-request'],
+  ['image_parse', 'bad-request'],
+  ['image_media_type', 'bad-request'],
+  ['download_image', 'bad-request'],
   // The provider, as it is set up, serves nobody, though it may call the request invalid.
   ['api_key', 'error'],
   ['not_found', 'error'],
@@ -123,7 +132,7 @@ const word = (value: unknown): string => (typeof value === 'string' ? value : ty
 
 /**
  * What an error counts as that a service for language models describes: by the words of its `type` and its `code`, or by its `code` where that is
- * an HTTP status; else an error. So the same error counts alike, whether it comes with a status or inside of a stream that began with 200.
+ * an HTTP status; else an error. Meant for errors that come without a status of their own, inside of a stream that began with 200.
  */
 export function classifyModelError({ type, code }: { readonly type?: unknown; readonly code?: unknown }): OutcomeKind {
   const words = `${word(type)} ${word(code)}`.toLowerCase();
@@ -135,6 +144,13 @@ export function classifyModelError({ type, code }: { readonly type?: unknown; re
 /** What OpenAI's and Anthropic's clients call it that a caller has gone, and that nothing came in time. */
 const CANCELLED_NAMES: ReadonlySet<unknown> = new Set(['AbortError', 'APIUserAbortError']);
 const TIMEOUT_NAMES: ReadonlySet<unknown> = new Set(['TimeoutError', 'APIConnectionTimeoutError']);
+
+/**
+ * The same by what they say, as OpenAI's client names its errors by their classes alone, whose names a bundler may change. Both have a
+ * `status`, and it is undefined.
+ */
+const CANCELLED_TEXT = 'Request was aborted.';
+const TIMEOUT_TEXT = 'Request timed out.';
 
 /** How far causes of causes are looked at. */
 const CAUSES_MAX = 4;
@@ -165,13 +181,14 @@ export function classifyError(error: unknown, signal?: AbortSignal): Outcome {
   if (typeof error !== 'object' || error === null) {
     return { kind: signal?.aborted === true && error === signal.reason ? 'cancelled' : 'error' };
   }
-  if (error instanceof StreamError) return { kind: error.kind };
+  if (error instanceof StreamError) return error.outcome();
   const { name, code } = error as { name?: unknown; code?: unknown };
   // Not all clients give their errors names.
   const names = [name, error.constructor?.name];
-  const isOneOf = (known: ReadonlySet<unknown>) => names.some((one) => known.has(one));
-  if (isOneOf(TIMEOUT_NAMES) || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
-  const isCancelled = isOneOf(CANCELLED_NAMES);
+  const said = 'status' in error && error.status === undefined ? (error as { message?: unknown }).message : undefined;
+  const isOneOf = (known: ReadonlySet<unknown>, text: string) => names.some((one) => known.has(one)) || said === text;
+  if (isOneOf(TIMEOUT_NAMES, TIMEOUT_TEXT) || TIMEOUT_CODES.has(code)) return { kind: 'timeout' };
+  const isCancelled = isOneOf(CANCELLED_NAMES, CANCELLED_TEXT);
   if (signal?.aborted === true && (error === signal.reason || isCancelled)) {
     const reason: unknown = signal.reason;
     return { kind: reason instanceof Error && reason.name === 'TimeoutError' ? 'timeout' : 'cancelled' };

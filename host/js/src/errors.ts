@@ -1,6 +1,6 @@
 // Errors, each with what a caller can act on.
 
-import type { OutcomeKind, State } from './types.js';
+import type { Outcome, OutcomeKind, State } from './types.js';
 
 /** The circuit refused a call: what a breaker is for. */
 export class CircuitOpenError extends Error {
@@ -72,8 +72,15 @@ export class StreamError extends Error {
     /** What it counts as. */
     readonly kind: OutcomeKind,
     message: string,
+    /** How long the service asked not to be called, in milliseconds, where it did. */
+    readonly retryAfterMs?: number,
   ) {
     super(message);
+  }
+
+  /** That as a call's outcome. */
+  outcome(): Outcome {
+    return this.retryAfterMs === undefined ? { kind: this.kind } : { kind: this.kind, retryAfterMs: this.retryAfterMs };
   }
 }
 

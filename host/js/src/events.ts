@@ -17,6 +17,8 @@ export interface StreamEvent {
 export interface StreamFailure {
   kind: OutcomeKind;
   message: string;
+  /** How long the service asks not to be called, in milliseconds, where it does. */
+  retryAfterMs?: number | undefined;
 }
 
 /** Reads a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html) in pieces of any size. */
@@ -73,10 +75,12 @@ export class EventReader {
   }
 }
 
-/** What an error counts as that was told of inside of a stream. */
+/** What an error counts as that was told of inside of a stream. One that was thrown elsewhere may have a status of its own. */
 function failureOf(said: any, text: string): StreamFailure {
-  const kind = said instanceof Error ? classifyError(said).kind : classifyModelError(said ?? {});
-  return { kind, message: typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : text };
+  const message = typeof said === 'string' ? said : typeof said?.message === 'string' ? said.message : text;
+  if (!(said instanceof Error)) return { kind: classifyModelError(said ?? {}), message };
+  const { kind, retryAfterMs } = classifyError(said);
+  return { kind, message, retryAfterMs };
 }
 
 const tellsOfError = (name: unknown): boolean => name === 'error' || name === 'response.failed';

@@ -21,7 +21,10 @@ interface NodeReadable {
   readableEnded?: boolean;
 }
 
-/** A stream that reads itself and tells of it by events, as `messages.stream()` of Anthropic's client and `chat.completions.stream()` of OpenAI's. */
+/**
+ * A stream that reads itself and tells of it by events, as `messages.stream()` of Anthropic's client and `chat.completions.stream()` and
+ * `responses.stream()` of OpenAI's.
+ */
 interface EventStream {
   on(event: string, told: (said: unknown) => void): unknown;
   done(): Promise<unknown>;
@@ -30,7 +33,7 @@ interface EventStream {
 }
 
 /** The events by which those clients hand out what their iterators give. */
-const PIECE_EVENTS = ['chunk', 'streamEvent'] as const;
+const PIECE_EVENTS = ['chunk', 'event', 'streamEvent'] as const;
 
 function has<T>(value: object, ...methods: (keyof T)[]): value is T & object {
   return methods.every((name) => typeof (value as T)[name] === 'function');

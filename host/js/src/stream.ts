@@ -133,7 +133,7 @@ export class Watch {
   }
 
   private tells(failure: StreamFailure | undefined): void {
-    if (failure !== undefined) this.failure ??= new StreamError(failure.kind, `an error in the stream: ${failure.message}`);
+    if (failure !== undefined) this.failure ??= new StreamError(failure.kind, `an error in the stream: ${failure.message}`, failure.retryAfterMs);
   }
 
   private asked<R>(ask: () => R): R | undefined {

@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { dirname } from 'node:path';
 import test, { after, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import Anthropic from '@anthropic-ai/sdk';
+import { build } from 'esbuild';
 import OpenAI from 'openai';
 import { CircuitOpenError, ManualClock, Registry, circuitBreaker, classifyError, modelStream } from 'softfuse';
 import { httpVectors } from './kit/load.mjs';
@@ -206,7 +209,8 @@ test("OpenAI's error in a stream opens the circuit as what it says, or doesn't",
 test("what OpenAI's client hands on of a failed response, instead of throwing it, counts as what it says", async () => {
   const created = { type: 'response.created', sequence_number: 0, response: { id: '1', status: 'in_progress', output: [], error: null } };
   const failed = (code) => ({ type: 'response.failed', sequence_number: 1, response: { id: '1', status: 'failed', output: [], error: { code, message: 'no' } } });
-  const call = () => new OpenAI({ apiKey: 'none', baseURL, maxRetries: 0 }).responses.create({ model: 'm', input: 'why?', stream: true });
+  const client = () => new OpenAI({ apiKey: 'none', baseURL, maxRetries: 0 });
+  const call = () => client().responses.create({ model: 'm', input: 'why?', stream: true });
   for (const [last, expected] of [
     [{ type: 'response.completed', sequence_number: 1, response: { id: '1', status: 'completed', output: [], error: null } }, { successes: 1 }],
     [failed('rate_limit_exceeded'), { failures: 1, kind: 'rate-limited' }],
@@ -221,7 +225,46 @@ test("what OpenAI's client hands on of a failed response, instead of throwing it
       assert.deepEqual(await read(await ask()), [created.type, last.type]);
       assert.deepEqual(found(), { ...none, ...expected }, last.type);
     }
+    // One that reads itself, and is asked for what came of it.
+    const { ask, found } = guarded(() => client().responses.stream({ model: 'm', input: 'why?' }), { stream: modelStream() });
+    const whole = (await ask()).finalResponse();
+    if (last.type === 'error') await assert.rejects(whole);
+    else assert.equal((await whole).status, last.response.status);
+    assert.deepEqual(found(), { ...none, ...expected }, last.type);
   }
+});
+
+test('an error that a stream hands on as a value may have a status, and ask for a pause', async () => {
+  const thrown = Object.assign(new Error('no'), { status: 429, headers: { 'retry-after': '7' } });
+  async function* parts() {
+    yield { type: 'text-delta' };
+    yield { type: 'error', error: thrown };
+  }
+  const { ask, found } = guarded(parts, { stream: modelStream() });
+  assert.deepEqual(await read(ask()), ['text-delta', 'error']);
+  assert.deepEqual(found(), { ...none, failures: 1, kind: 'rate-limited' });
+  await assert.rejects(async () => read(ask()), (error) => error instanceof CircuitOpenError && error.retryAfterMs === 7000);
+
+  const own = guarded(parts, { stream: { pieceErrorOf: ({ error }) => error && { kind: 'overloaded', message: 'mine' } } });
+  assert.deepEqual(await read(own.ask()), ['text-delta', 'error']);
+  assert.deepEqual(own.found(), { ...none, failures: 1, kind: 'overloaded' });
+  assert.throws(() => guarded(parts, { stream: { pieceErrorOf: 'error' } }), /pieceErrorOf is error: a function is expected/);
+});
+
+test("what OpenAI's client throws of its own is told by more than its class, whose name a bundler changes", async () => {
+  const source = "import { APIConnectionTimeoutError, APIUserAbortError } from 'openai'; export const found = [new APIUserAbortError(), new APIConnectionTimeoutError()];";
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: dirname(fileURLToPath(import.meta.url)) },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'node',
+    write: false,
+  });
+  const { found } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+  assert.ok(found.every((error) => !/^API/.test(error.constructor.name)), 'they have other names here');
+  assert.deepEqual(found.map((error) => classifyError(error)), [{ kind: 'cancelled' }, { kind: 'timeout' }]);
+  assert.deepEqual(classifyError(new Error('Request was aborted.')), { kind: 'error' });
 });
 
 test('who goes away is no failure, and what comes too late is a timeout, in the names that the clients have for it', async () => {

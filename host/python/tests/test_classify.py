@@ -31,6 +31,14 @@ class StatusError(Exception):
         self.__dict__.update(more)
 
 
+class SaidError(Exception):
+    """As openai's inside of a stream: what the service said, and its code as it was."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.body, self.code = body, body["code"]
+
+
 class HTTPStatusError(Exception):
     """As httpx's and requests': the status on the response."""
 
@@ -92,6 +100,10 @@ SECOND = 1_000_000_000
         (StatusError(200, {"retry-after": "9"}, body={"error": {"type": "overloaded_error"}}), "overloaded", None),
         (StatusError(200, body={"type": "rate_limit_error", "code": None}), "rate-limited", None),
         (StatusError(200, body={"code": 429}), "rate-limited", None),
+        # The service's word for it, which openai's clients before 3 keep as the number that it was: the words tell more.
+        (SaidError({"type": "rate_limit_error", "code": 400}), "rate-limited", None),
+        (SaidError({"type": "invalid_request_error", "code": 500}), "bad-request", None),
+        (SaidError({"type": None, "code": 503}), "overloaded", None),
         (StatusError(200, body={"code": True, "type": ["overloaded"]}), "error", None),
         (StatusError(200, body={"error": "overloaded"}), "error", None),
         (StatusError(200, body="overloaded"), "error", None),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Iterator, Optional
+from typing import Any, AsyncIterator, Iterator, Optional
 
 import anthropic
 import openai
@@ -13,7 +14,7 @@ import pytest
 import tomli
 from vectors import folder
 
-from softfuse import CircuitBreakerOpen, Registry, circuit_breaker, consecutive_failures
+from softfuse import CircuitBreakerOpen, Registry, StreamError, circuit_breaker, consecutive_failures
 from softfuse._classify import classify_error
 
 MESSAGES: Any = [{"role": "user", "content": "why?"}]
@@ -171,3 +172,78 @@ def test_an_error_inside_of_a_stream_opens_the_circuit(server: Server, registry:
     status = registry.get("ask").status()
     # Its headers were written when all was well: they say nothing of when to come again.
     assert status.last_failure is not None and (status.last_failure.kind, status.retry_after) == ("overloaded", 1.0)
+
+
+CREATED = {"type": "response.created", "sequence_number": 0, "response": {"id": "1", "status": "in_progress", "output": []}}
+
+
+def failed(code: str) -> dict[str, Any]:
+    return {"type": "response.failed", "sequence_number": 1, "response": {"id": "1", "status": "failed", "error": {"code": code, "message": "no"}}}
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["generator", "async generator"])
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ({"type": "response.completed", "sequence_number": 1, "response": {"id": "1", "status": "completed"}}, "successes"),
+        (failed("rate_limit_exceeded"), "rate-limited"),
+        (failed("server_error"), "error"),
+        (failed("invalid_image_url"), "neutral"),
+        ({"type": "error", "sequence_number": 1, "code": "server_is_overloaded", "message": "no", "param": None}, "overloaded"),
+    ],
+)
+def test_what_openai_hands_on_of_a_failed_response_counts_as_what_it_says(
+    server: Server, registry: Registry, last: dict[str, Any], expected: str, is_async: bool
+) -> None:
+    server.streams(*(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in (CREATED, last)))
+    guard = circuit_breaker(consecutive_failures(1), registry=registry, name="ask")
+    settings: Any = {"api_key": "none", "base_url": server.url, "max_retries": 0}
+
+    def types_of_pieces() -> list[str]:
+        @guard
+        def pieces() -> Iterator[Any]:
+            with openai.OpenAI(**settings) as client:
+                yield from client.responses.create(model="m", input="why?", stream=True)
+
+        return [piece.type for piece in pieces()]
+
+    async def types_of_async_pieces() -> list[str]:
+        @guard
+        async def pieces() -> AsyncIterator[Any]:
+            async with openai.AsyncOpenAI(**settings) as client:
+                async for piece in await client.responses.create(model="m", input="why?", stream=True):
+                    yield piece
+
+        return [piece.type async for piece in pieces()]
+
+    types = asyncio.run(types_of_async_pieces()) if is_async else types_of_pieces()
+    assert types == [CREATED["type"], last["type"]]
+    status = registry.get("ask").status()
+    totals = status.totals
+    assert totals.calls == 1
+    if expected in ("successes", "neutral"):
+        assert getattr(totals, expected) == 1
+    else:
+        assert totals.failures == 1 and status.last_failure is not None and status.last_failure.kind == expected
+
+
+def test_a_piece_that_tells_of_an_error_ends_the_call_at_once(registry: Registry) -> None:
+    seen: list[Any] = []
+
+    @circuit_breaker(consecutive_failures(1), registry=registry, name="ask", fallback="none", classify=lambda *given: seen.append(given))
+    def pieces() -> Iterator[Any]:
+        yield {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+        yield "more"
+        raise ValueError("and then it broke")
+
+    running = pieces()
+    next(running)
+    status = registry.get("ask").status()
+    assert status.last_failure is not None and status.last_failure.kind == "overloaded"
+    assert next(running) == "more"
+    # It is raised as ever, and counts no more.
+    with pytest.raises(ValueError):
+        next(running)
+    assert registry.get("ask").status().totals.calls == 1
+    [(answer, error)] = seen
+    assert answer is None and isinstance(error, StreamError) and error.body["type"] == "overloaded_error" and str(error) == "busy"

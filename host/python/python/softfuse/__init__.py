@@ -44,6 +44,7 @@ from ._errors import (
     RegistryError,
     ScorerError,
     SoftfuseError,
+    StreamError,
 )
 from ._policy import Adaptive, Policy, policy_text
 from ._providers import Providers
@@ -114,6 +115,7 @@ __all__ = [
     "SoftfuseError",
     "State",
     "StateChange",
+    "StreamError",
     "Totals",
     "Transition",
     "Trip",

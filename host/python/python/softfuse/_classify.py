@@ -38,7 +38,16 @@ _MODEL_SIGNS = (
     ("slow_down", "overloaded"),
     ("timeout", "timeout"),
     ("content_filter", "content-policy"),
-    ("content_policy", "content-policy"),
+    ("_policy", "content-policy"),
+    ("moderation", "content-policy"),
+    # What is wrong with the request's own images, whatever isn't found of them.
+    ("invalid_image", "bad-request"),
+    ("invalid_base64", "bad-request"),
+    ("image_file", "bad-request"),
+    ("image_too", "bad-request"),
+    ("image_parse", "bad-request"),
+    ("image_media_type", "bad-request"),
+    ("download_image", "bad-request"),
     # The provider, as it is set up, serves nobody, though it may call the request invalid.
     ("api_key", "error"),
     ("not_found", "error"),
@@ -80,8 +89,8 @@ def kind_of_status(status: int) -> str:
 
 def kind_of_model_error(error: dict[str, Any]) -> str:
     """What an error counts as that a service for language models describes, in every host of Softfuse: by the words of its ``type`` and
-    its ``code``, or by its ``code`` where that is an HTTP status; else an ``error``. So the same error counts alike, whether it comes
-    with a status or inside of a stream that began with 200.
+    its ``code``, or by its ``code`` where that is an HTTP status; else an ``error``. For errors that come without a status of their own,
+    inside of a stream that began with 200.
     """
     kind, code = (str(word).lower() if type(word) in (str, int) else "" for word in (error.get("type"), error.get("code")))
     for sign, meaning in _MODEL_SIGNS:
@@ -95,8 +104,8 @@ def classify_error(raised: BaseException) -> tuple[str, Optional[int]]:
     if isinstance(raised, _CANCELLED):
         return "cancelled", None
     response = _get(raised, "response")
-    status = _status(raised) or _status(response)
     said = _said(raised)
+    status = _status(raised, said) or _status(response)
     if _is_content_policy(raised, said):
         return "content-policy", None
     kind = "error" if status is None else kind_of_status(status)
@@ -118,9 +127,12 @@ def _get(holder: Any, name: str) -> Any:
         return None
 
 
-def _status(holder: Any) -> Optional[int]:
+def _status(holder: Any, said: Optional[dict[str, Any]] = None) -> Optional[int]:
     for name in ("status_code", "status", "code", "http_status"):
         status = _get(holder, name)
+        if name == "code" and said is not None and status == said.get("code"):
+            # The service's word, as the client keeps it.
+            continue
         if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
             return int(status)
     return None
@@ -131,6 +143,21 @@ def _said(raised: BaseException) -> Optional[dict[str, Any]]:
     body = _get(raised, "body")
     said = body.get("error", body) if isinstance(body, dict) else None
     return said if isinstance(said, dict) else None
+
+
+def error_inside(piece: Any) -> Optional[dict[str, Any]]:
+    """What a service says in a piece of a stream that tells of an error, as clients hand on instead of raising it: one whose ``type`` is
+    ``error`` or ``response.failed``, as openai's ``responses.create(stream=True)`` has them.
+    """
+    kind = _field(piece, "type")
+    if not isinstance(kind, str) or kind not in ("error", "response.failed"):
+        return None
+    said = _field(piece, "error") or _field(_field(piece, "response"), "error") or piece
+    return {name: _field(said, name) for name in ("type", "code", "message")}
+
+
+def _field(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else _get(holder, name)
 
 
 def _is_content_policy(raised: BaseException, said: Optional[dict[str, Any]]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence
 
 from ._states import State
 
@@ -139,6 +139,16 @@ class BulkheadTimeout(BulkheadError, TimeoutError):
 
 class ScorerError(SoftfuseError):
     """A scorer can't be loaded, doesn't start, or refuses its configuration."""
+
+
+class StreamError(SoftfuseError):
+    """A piece of a stream told of an error, which the client handed on instead of raising it. A guarded generator's call has ended by it;
+    nobody is raised this, but ``classify`` sees it. ``body`` is what the service said: its ``type``, ``code`` and ``message``.
+    """
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body.get("message") or body.get("code") or body.get("type"))
+        self.body = body
 
 
 class NoProvider(SoftfuseError):

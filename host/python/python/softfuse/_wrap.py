@@ -11,6 +11,8 @@ import inspect
 from typing import Any, AsyncGenerator, Awaitable, Callable, Generator, Optional
 
 from ._bridge import CALL, problem
+from ._classify import error_inside
+from ._errors import StreamError
 from ._softfuse import Caller, GuardedFunction, Permit, Refused
 
 
@@ -138,6 +140,28 @@ def _pieces(answer: Any) -> Any:
     return answer if hasattr(answer, "__iter__") and not isinstance(answer, (str, bytes, dict)) else (answer,)
 
 
+class _StreamCall:
+    """A generator's call, which ends once: by a piece that tells of an error, or as the generator does."""
+
+    def __init__(self, permit: Permit) -> None:
+        self.permit = permit
+        self.is_over = False
+
+    def piece(self, piece: Any) -> None:
+        said = None if self.is_over else error_inside(piece)
+        if said is not None:
+            self.is_over = True
+            self.permit.fail(StreamError(said))
+
+    def succeed(self, value: Any) -> None:
+        if not self.is_over:
+            self.permit.succeed(value)
+
+    def fail(self, raised: BaseException) -> bool:
+        """Whether the fallback is to take its place."""
+        return not self.is_over and self.permit.fail(raised)
+
+
 def wrap_generator(
     function: Callable[..., Generator[Any, Any, Any]], caller: Caller, fall_back: Fallback
 ) -> Callable[..., Any]:
@@ -148,6 +172,7 @@ def wrap_generator(
         permit = caller.admit(args, kwargs)
         if not isinstance(permit, Permit):
             return (yield from _pieces(fall_back.instead_of_call(args, kwargs, permit)))
+        call = _StreamCall(permit)
         has_given = False
         try:
             body = function(*args, **kwargs)
@@ -155,6 +180,7 @@ def wrap_generator(
             while True:
                 piece = _within(permit, resume)
                 has_given = True
+                call.piece(piece)
                 try:
                     sent = yield piece
                 except GeneratorExit:
@@ -165,10 +191,10 @@ def wrap_generator(
                 else:
                     resume = _sender(body, sent)
         except _Ended as ended:
-            permit.succeed(ended.value)
+            call.succeed(ended.value)
             return ended.value
         except BaseException as raised:
-            if permit.fail(raised) and fall_back.is_given and not has_given:
+            if call.fail(raised) and fall_back.is_given and not has_given:
                 return (yield from _pieces(fall_back.give(args, kwargs)))
             raise
 
@@ -214,6 +240,7 @@ def wrap_async_generator(
             async for piece in _async_pieces(fall_back.instead_of_call(args, kwargs, permit)):
                 yield piece
             return
+        call = _StreamCall(permit)
         has_given = False
         body = function(*args, **kwargs)
         try:
@@ -221,6 +248,7 @@ def wrap_async_generator(
             while True:
                 piece = await _async_within(permit, asked)
                 has_given = True
+                call.piece(piece)
                 try:
                     sent = yield piece
                 except GeneratorExit:
@@ -231,10 +259,10 @@ def wrap_async_generator(
                 else:
                     asked = body.asend(sent)
         except StopAsyncIteration:
-            permit.succeed(None)
+            call.succeed(None)
             return
         except BaseException as raised:
-            if not permit.fail(raised) or has_given or not fall_back.is_given:
+            if not call.fail(raised) or has_given or not fall_back.is_given:
                 raise
             instead = fall_back.give(args, kwargs)
         async for piece in _async_pieces(instead):
