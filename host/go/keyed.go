@@ -6,6 +6,7 @@ import (
 	"container/list"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,13 +26,17 @@ const (
 	// retireLooks is how many breakers of a shard are looked at for one that may retire; retireChoice among how many that may the one
 	// is chosen that wasn't called for longest.
 	retireLooks, retireChoice = 1024, 16
+	// makeRoomMax is how many retire for one at most, beyond the one in whose place it comes. One is enough, unless a snapshot is longer
+	// than what is kept free for one: what 16 transitions say can take as much as some dozens of small breakers.
+	makeRoomMax = 64
 )
 
 // KeyedSettings say how a keyed family is bounded. The zero value means the defaults.
 type KeyedSettings struct {
 	// LiveMax is how many breakers are at work at most. Default 10,000. A family's instances of the component must have room for as
-	// many with full windows, or there is no family. When a further one is wanted, a closed one that wasn't called for long retires,
-	// never one that isn't closed. If none can, the overflow breaker serves.
+	// many with full windows, or there is no family; after a hot upgrade to a component whose breakers take more, those at work are as
+	// many as it has room for. When a further one is wanted, a closed one that wasn't called for long retires, never one that isn't
+	// closed. If none can, the overflow breaker serves.
 	LiveMax int
 	// LentMax is how many buffers busy keys are lent at once, some KiB each for each core. Default 1,024. A key that gets none is
 	// served as well, with a call of the component for each outcome.
@@ -241,9 +246,8 @@ func (k *Keyed) bring(shard *shard, key string) (*Breaker, error) {
 		made.leased.see(back.saved.At)
 		made.tripCount.Store(back.tripCount)
 	}
-	cell, no := k.home.slots.Place(&made.who, saved)
-	if no != nil {
-		// There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
+	cell := k.place(shard, made, saved)
+	if cell == nil {
 		k.live.Add(-1)
 		k.retired.put(back, &k.settings)
 		return k.overflow, nil
@@ -252,6 +256,22 @@ func (k *Keyed) bring(shard *shard, key string) (*Breaker, error) {
 	k.meters.appeared(Closed)
 	shard.breakers[key] = made
 	return made, nil
+}
+
+// place finds a place for one that is counted in, whose shard is locked; nil where there is none, and none can be made.
+func (k *Keyed) place(shard *shard, made *Breaker, saved *core.Saved) *core.Cell {
+	cell, no := k.home.slots.Place(&made.who, saved)
+	// There was room for LiveMax of them when the family was made; but the component may be another one now, whose breakers take more, and
+	// a snapshot may be longer than what is kept free for one. Where it doesn't fit beside the overflow breaker, nobody's leaving helps.
+	for left := 0; no != nil && no.Fit > 1 && left < makeRoomMax && (k.retireOne(shard) || k.retireElsewhere(shard)); left++ {
+		// It was counted, and so is the one that comes.
+		k.live.Add(-1)
+		cell, no = k.home.slots.Place(&made.who, saved)
+	}
+	if no != nil {
+		return nil
+	}
+	return cell
 }
 
 // countIn counts one more in, where there is room for it.
@@ -282,8 +302,10 @@ func (k *Keyed) retireOne(shard *shard) bool {
 
 // retireElsewhere retires one of another shard than this one, which is locked.
 func (k *Keyed) retireElsewhere(own *shard) bool {
-	for i := range k.shards {
-		other := &k.shards[i]
+	// Begun anywhere: else, where few are at work, the first shards' keys would retire again and again.
+	first := rand.IntN(len(k.shards))
+	for step := range k.shards {
+		other := &k.shards[(first+step)%len(k.shards)]
 		// Nobody waits for another shard while it holds one.
 		if other == own || !other.lock.TryLock() {
 			continue
