@@ -33,6 +33,8 @@ func TestRoomAfterHotUpgrades(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"a bound that is too small":        aBoundThatIsTooSmall,
 		"breakers that are too many":       breakersThatAreTooMany,
+		"who is removed and used again":    whoIsRemovedAndUsedAgain,
+		"long snapshots count":             longSnapshotsCount,
 		"places go by the one at work":     placesGoByTheOneAtWork,
 		"a family goes by the one at work": aFamilyGoesByTheOneAtWork,
 		"a heavier one under load":         aHeavierOneUnderLoad,
@@ -136,6 +138,63 @@ func breakersThatAreTooMany(t *testing.T) {
 	}
 	if report, err := registry.ReplaceComponent("next.wasm", claims(t), patience, least); err != nil || len(report.Restored) != len(breakers) {
 		t.Errorf("%+v %v", report, err)
+	}
+}
+
+// whoIsRemovedAndUsedAgain has no place, and sits in an instance all the same: the bound that is named has room for it.
+func whoIsRemovedAndUsedAgain(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(2))
+	// Eight in each instance: half of them have given up their places, and one has a place that it never used.
+	breakers := []*softfuse.Breaker{first}
+	for at := range 15 {
+		named, err := registry.Breaker(fmt.Sprint("llm ", at), first.Policy())
+		must(t, err)
+		breakers = append(breakers, named)
+	}
+	for at, breaker := range breakers[:15] {
+		if at%4 < 2 {
+			registry.Remove(breaker.Name())
+		}
+		_, err := softfuse.Execute(context.Background(), breaker, ok)
+		must(t, err)
+	}
+	used := breakers[:15]
+	least := hasNoRoom(t, registry, claims(t), 32<<20, used)
+	if again := hasNoRoom(t, registry, claims(t), least-64<<10, used); again != least {
+		t.Errorf("%d, and it was %d", again, least)
+	}
+	before := statuses(t, used)
+	if report, err := registry.ReplaceComponent("next.wasm", claims(t), patience, least); err != nil || len(report.Restored) != len(used) {
+		t.Fatalf("%+v %v", report, err)
+	}
+	if found := statuses(t, used); !reflect.DeepEqual(found, before) {
+		t.Errorf("%+v\n%+v", found, before)
+	}
+}
+
+// longSnapshotsCount: with what one takes beyond what is claimed for it.
+func longSnapshotsCount(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(1))
+	count := 0
+	more := func(most int) {
+		for range most {
+			count++
+			named, err := registry.Breaker(fmt.Sprint("llm ", count), first.Policy())
+			must(t, err)
+			_, err = softfuse.Execute(context.Background(), named, ok)
+			must(t, err)
+		}
+	}
+	longHistory(t, first)
+	more(1100)
+	// A bound is in pages, and what a snapshot takes more is a seventh of one: some of these sums are just beyond one by it alone.
+	for range 10 {
+		least := hasNoRoom(t, registry, component(t, "", nil), 2<<20, []*softfuse.Breaker{first})
+		_, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), patience, least)
+		must(t, err)
+		_, err = registry.ReplaceComponent("roomy", component(t, "", nil), patience, 64<<20)
+		must(t, err)
+		more(9)
 	}
 }
 
