@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"softfuse.dev/softfuse/internal/abi"
-	wit "softfuse.dev/softfuse/internal/breakerwit"
 	"softfuse.dev/softfuse/internal/core"
 )
 
@@ -22,16 +20,14 @@ const (
 	shardedFrom = 1024
 	// shardCount is how many there are otherwise, so that two goroutines seldom want the same.
 	shardCount = 32
-	// retireLooks is how many breakers of a shard are looked at for one that may retire; retireChoice among how many that may the one
-	// is chosen that wasn't called for longest.
-	retireLooks, retireChoice = 1024, 16
 )
 
 // KeyedSettings say how a keyed family is bounded. The zero value means the defaults.
 type KeyedSettings struct {
 	// LiveMax is how many breakers are at work at most. Default 10,000. A family's instances of the component must have room for as
-	// many with full windows, or there is no family. When a further one is wanted, a closed one that wasn't called for long retires,
-	// never one that isn't closed. If none can, the overflow breaker serves.
+	// many with full windows, or there is no family; after a hot upgrade to a component whose breakers take more, those at work are as
+	// many as it has room for. When a further one is wanted, a closed one that wasn't called for long retires, never one that isn't
+	// closed. If none can, the overflow breaker serves.
 	LiveMax int
 	// LentMax is how many buffers busy keys are lent at once, some KiB each for each core. Default 1,024. A key that gets none is
 	// served as well, with a call of the component for each outcome.
@@ -68,21 +64,6 @@ type shard struct {
 	lock     sync.Mutex
 	breakers map[string]*Breaker
 	_        [64]byte
-}
-
-// retiredKeys are what is remembered of those that retired. It is locked after a shard, never before.
-type retiredKeys struct {
-	lock  sync.Mutex
-	keys  map[string]*list.Element
-	order *list.List
-	bytes int
-}
-
-type retiredKey struct {
-	key        string
-	saved      *core.Saved
-	conditions []heldCondition
-	tripCount  uint64
 }
 
 // Keyed is the family of this name: the one that exists, or a new one. The error is a [*PolicyDiffersError] where it exists with a
@@ -241,9 +222,8 @@ func (k *Keyed) bring(shard *shard, key string) (*Breaker, error) {
 		made.leased.see(back.saved.At)
 		made.tripCount.Store(back.tripCount)
 	}
-	cell, no := k.home.slots.Place(&made.who, saved)
-	if no != nil {
-		// There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
+	cell := k.place(shard, made, saved)
+	if cell == nil {
 		k.live.Add(-1)
 		k.retired.put(back, &k.settings)
 		return k.overflow, nil
@@ -252,108 +232,6 @@ func (k *Keyed) bring(shard *shard, key string) (*Breaker, error) {
 	k.meters.appeared(Closed)
 	shard.breakers[key] = made
 	return made, nil
-}
-
-// countIn counts one more in, where there is room for it.
-func (k *Keyed) countIn() bool {
-	if k.live.Add(1) <= int64(k.settings.LiveMax) {
-		return true
-	}
-	k.live.Add(-1)
-	return false
-}
-
-// retireOne retires a closed breaker of a shard, which is locked, that wasn't called for long: its place is the next one's.
-func (k *Keyed) retireOne(shard *shard) bool {
-	var choice []*Breaker
-	looks := 0
-	// A map is walked from a place of its own choice each time.
-	for _, breaker := range shard.breakers {
-		if looks++; breaker.State() == Closed {
-			choice = append(choice, breaker)
-		}
-		if looks == retireLooks || len(choice) == retireChoice {
-			break
-		}
-	}
-	slices.SortFunc(choice, func(x, y *Breaker) int { return int(min(max(x.leased.latest()-y.leased.latest(), -1), 1)) })
-	return slices.ContainsFunc(choice, func(breaker *Breaker) bool { return k.retire(shard, breaker) })
-}
-
-// retireElsewhere retires one of another shard than this one, which is locked.
-func (k *Keyed) retireElsewhere(own *shard) bool {
-	for i := range k.shards {
-		other := &k.shards[i]
-		// Nobody waits for another shard while it holds one.
-		if other == own || !other.lock.TryLock() {
-			continue
-		}
-		done := k.retireOne(other)
-		other.lock.Unlock()
-		if done {
-			return true
-		}
-	}
-	return false
-}
-
-var saveOperation = func(seat *core.Seat) (none abi.Option[wit.Event], failure *core.Failure) { return none, seat.Save() }
-
-// retire saves a breaker and gives its place back. It fails where the breaker is at work, isn't closed, or can't be saved.
-func (k *Keyed) retire(shard *shard, b *Breaker) bool {
-	if !b.lock.TryLock() {
-		return false
-	}
-	defer b.lock.Unlock()
-	_, failure := b.operateLocked(asked{}, b.leased.with(b.home.now()), saveOperation)
-	saved := b.cell.Saved()
-	k.home.hub.queue(b.outbox)
-	b.outbox = nil
-	if failure != nil || saved == nil || b.State() != Closed {
-		return false
-	}
-	// What was kept since is counted, and lost: the breaker is saved without it. It is what came while it was being saved.
-	b.loseLeased()
-	if b.leased.lent.Load() != nil {
-		k.home.lendings.giveBack()
-	}
-	b.retired = true
-	b.cell.Slot().Unseat(b.cell)
-	k.meters.vanished(Closed)
-	delete(shard.breakers, b.key)
-	k.retired.put(&retiredKey{key: b.key, saved: saved, conditions: b.conditions, tripCount: b.tripCount.Load()}, &k.settings)
-	return true
-}
-
-func (r *retiredKeys) take(key string) *retiredKey {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	element := r.keys[key]
-	if element == nil {
-		return nil
-	}
-	return r.drop(element)
-}
-
-func (r *retiredKeys) drop(element *list.Element) *retiredKey {
-	found := r.order.Remove(element).(*retiredKey)
-	delete(r.keys, found.key)
-	r.bytes -= len(found.key) + len(found.saved.Bytes)
-	return found
-}
-
-// put remembers one that retired, and forgets those for which there is no room any more.
-func (r *retiredKeys) put(one *retiredKey, settings *KeyedSettings) {
-	if one == nil {
-		return
-	}
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	r.keys[one.key] = r.order.PushBack(one)
-	r.bytes += len(one.key) + len(one.saved.Bytes)
-	for len(r.keys) > settings.RetiredMax || r.bytes > settings.RetiredBytesMax {
-		r.drop(r.order.Front())
-	}
 }
 
 // List is every key at work, in order.

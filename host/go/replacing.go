@@ -32,8 +32,8 @@ type RefusedBreaker struct {
 // ReplaceComponent puts another breaker component in the place of the one at work, as [WithComponent] takes one: a newer build, one of your
 // own. Every breaker comes along as it is, of keyed families too, and so do the permits of calls that are under way, but for those that the
 // report names otherwise; events tell how those come back. Calls that want the component wait meanwhile. What breakers take of an
-// instance is what the new one says: that of breakers which are there, and which come later. A keyed family whose LiveMax it has no room
-// for any more has its overflow breaker serve who is beyond that.
+// instance is what the new one says: that of breakers which are there, and which come later. A keyed family for whose LiveMax it has no room
+// any more has as many at work as there is room for: closed ones retire for those that come.
 //
 // The error is for one that can't be loaded, or a [*ComponentError] for one that doesn't start, has no room for the breakers (the error
 // says what memoryBytesMax must be at least), or fails at taking them over. The old one is at work still then, in all instances.

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -31,8 +33,12 @@ func TestRoomAfterHotUpgrades(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"a bound that is too small":        aBoundThatIsTooSmall,
 		"breakers that are too many":       breakersThatAreTooMany,
+		"who is removed and used again":    whoIsRemovedAndUsedAgain,
+		"long snapshots count":             longSnapshotsCount,
 		"places go by the one at work":     placesGoByTheOneAtWork,
 		"a family goes by the one at work": aFamilyGoesByTheOneAtWork,
+		"a heavier one under load":         aHeavierOneUnderLoad,
+		"a long snapshot wants more room":  aLongSnapshotWantsMoreRoom,
 	} {
 		t.Run(name, test)
 	}
@@ -135,6 +141,63 @@ func breakersThatAreTooMany(t *testing.T) {
 	}
 }
 
+// whoIsRemovedAndUsedAgain has no place, and sits in an instance all the same: the bound that is named has room for it.
+func whoIsRemovedAndUsedAgain(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(2))
+	// Eight in each instance: half of them have given up their places, and one has a place that it never used.
+	breakers := []*softfuse.Breaker{first}
+	for at := range 15 {
+		named, err := registry.Breaker(fmt.Sprint("llm ", at), first.Policy())
+		must(t, err)
+		breakers = append(breakers, named)
+	}
+	for at, breaker := range breakers[:15] {
+		if at%4 < 2 {
+			registry.Remove(breaker.Name())
+		}
+		_, err := softfuse.Execute(context.Background(), breaker, ok)
+		must(t, err)
+	}
+	used := breakers[:15]
+	least := hasNoRoom(t, registry, claims(t), 32<<20, used)
+	if again := hasNoRoom(t, registry, claims(t), least-64<<10, used); again != least {
+		t.Errorf("%d, and it was %d", again, least)
+	}
+	before := statuses(t, used)
+	if report, err := registry.ReplaceComponent("next.wasm", claims(t), patience, least); err != nil || len(report.Restored) != len(used) {
+		t.Fatalf("%+v %v", report, err)
+	}
+	if found := statuses(t, used); !reflect.DeepEqual(found, before) {
+		t.Errorf("%+v\n%+v", found, before)
+	}
+}
+
+// longSnapshotsCount: with what one takes beyond what is claimed for it.
+func longSnapshotsCount(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(1))
+	count := 0
+	more := func(most int) {
+		for range most {
+			count++
+			named, err := registry.Breaker(fmt.Sprint("llm ", count), first.Policy())
+			must(t, err)
+			_, err = softfuse.Execute(context.Background(), named, ok)
+			must(t, err)
+		}
+	}
+	longHistory(t, first)
+	more(1100)
+	// A bound is in pages, and what a snapshot takes more is a seventh of one: some of these sums are just beyond one by it alone.
+	for range 10 {
+		least := hasNoRoom(t, registry, component(t, "", nil), 2<<20, []*softfuse.Breaker{first})
+		_, err := registry.ReplaceComponent("next.wasm", component(t, "", nil), patience, least)
+		must(t, err)
+		_, err = registry.ReplaceComponent("roomy", component(t, "", nil), patience, 64<<20)
+		must(t, err)
+		more(9)
+	}
+}
+
 // filled numbers what [fill] makes.
 var filled atomic.Int64
 
@@ -213,20 +276,127 @@ func aFamilyGoesByTheOneAtWork(t *testing.T) {
 	}
 	_, err = registry.ReplaceComponent("heavy", claims(t), patience, 64<<20)
 	must(t, err)
-	// Five in all: the overflow breaker, and four keys. Whoever comes beyond those is served as well.
-	for at := range 6 {
-		if overflows := key(at) == before.Overflow(); overflows != (at >= 4) {
-			t.Errorf("%d: %v", at, overflows)
-		}
+	// Five in all: the overflow breaker, and four keys. Whoever comes beyond those has the place of one that retires.
+	for at := range 40 {
 		_, err := softfuse.Execute(context.Background(), key(at), ok)
 		must(t, err)
 	}
-	if found := status(t, before.Overflow()); found.Totals.Calls != 2 {
-		t.Errorf("%+v", found.Totals)
+	if before.Live() != 4 || before.Retired() != 36 || len(before.List()) != 4 {
+		t.Errorf("%d at work, %d retired", before.Live(), before.Retired())
+	}
+	for at := range 40 {
+		if found := status(t, key(at)); key(at) == before.Overflow() || found.Totals.Successes != 1 {
+			t.Errorf("%d: %+v", at, found.Totals)
+		}
+	}
+	// Never one that isn't closed: then whoever comes beyond those is served as well.
+	for _, name := range before.List() {
+		_, err = get(t, before, name).Trip("maintenance")
+		must(t, err)
+	}
+	open := before.List()
+	for at := range 40 {
+		if overflows := key(at) == before.Overflow(); overflows == slices.Contains(open, fmt.Sprint(at)) {
+			t.Errorf("%d of %v: %v", at, open, overflows)
+		}
+	}
+	_, err = get(t, before, open[0]).Reset()
+	must(t, err)
+	if key(40) == before.Overflow() || before.Live() != 4 || status(t, before.Overflow()).Totals.Calls != 0 {
+		t.Errorf("%d at work", before.Live())
 	}
 	if _, err := registry.Keyed("five keys", first.Policy(), softfuse.KeyedSettings{LiveMax: 5}); err == nil || !strings.Contains(err.Error(), "5 like it fit") {
 		t.Errorf("%v", err)
 	}
 	_, err = registry.Keyed("four keys", first.Policy(), softfuse.KeyedSettings{LiveMax: 4})
 	must(t, err)
+	// By a component whose breakers take less it has as many as it was made for again.
+	_, err = registry.ReplaceComponent("light", component(t, "", nil), patience, 64<<20)
+	must(t, err)
+	for at := range 60 {
+		key(at)
+	}
+	if before.Live() != 50 {
+		t.Errorf("%d at work", before.Live())
+	}
+}
+
+// aHeavierOneUnderLoad: keys of several shards make room for each other while a family has far less than it was made for. All calls
+// are counted, and so are those at work.
+func aHeavierOneUnderLoad(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(2))
+	tenants, err := registry.Keyed("tenants", first.Policy(), softfuse.KeyedSettings{LiveMax: 2048, LentMax: 2})
+	must(t, err)
+	_, err = registry.ReplaceComponent("heavy", claims(t), patience, 64<<20)
+	must(t, err)
+	const goroutines, calls, keys = 4, 400, 40
+	var group sync.WaitGroup
+	for number := range goroutines {
+		group.Go(func() {
+			for i := range calls {
+				breaker, err := tenants.Get(fmt.Sprint((i*7 + number*i) % keys))
+				must(t, err)
+				_, err = softfuse.Execute(context.Background(), breaker, ok)
+				must(t, err)
+			}
+		})
+	}
+	group.Wait()
+	// Five in each instance, one of which is the overflow breaker.
+	if live := tenants.Live(); live != len(tenants.List()) || live > 9 || live+tenants.Retired() != keys {
+		t.Errorf("%d at work, %d retired: %v", live, tenants.Retired(), tenants.List())
+	}
+	sum := status(t, tenants.Overflow()).Totals.Calls
+	for key := range keys {
+		found := get(t, tenants, fmt.Sprint(key))
+		if found == tenants.Overflow() {
+			t.Fatalf("%d: all others are closed", key)
+		}
+		sum += status(t, found).Totals.Calls
+	}
+	if sum != goroutines*calls {
+		t.Errorf("%d calls of %d", sum, goroutines*calls)
+	}
+}
+
+// longHistory makes a snapshot of the breaker as long as it gets: all that is kept of trips, each for a long reason.
+func longHistory(t *testing.T, breaker *softfuse.Breaker) {
+	t.Helper()
+	for range 16 {
+		_, err := breaker.Trip(strings.Repeat("x", 1024))
+		must(t, err)
+		_, err = breaker.Reset()
+		must(t, err)
+	}
+}
+
+func aLongSnapshotWantsMoreRoom(t *testing.T) {
+	registry, first := made(t, threeFailures, code, softfuse.WithInstances(1), softfuse.WithComponent("small", component(t, "", nil), patience, 2<<20))
+	_, err := registry.Keyed("too many", first.Policy(), softfuse.KeyedSettings{LiveMax: 1_000_000})
+	fit := regexp.MustCompile(`(\d+) like it fit`).FindStringSubmatch(fmt.Sprint(err))
+	if fit == nil {
+		t.Fatal(err)
+	}
+	most, err := strconv.Atoi(fit[1])
+	must(t, err)
+	// With the overflow breaker they fill the instance.
+	tenants, err := registry.Keyed("tenants", first.Policy(), softfuse.KeyedSettings{LiveMax: most - 1})
+	must(t, err)
+	longHistory(t, get(t, tenants, "long"))
+	// Those that were called later retire later.
+	for at := 0; slices.Contains(tenants.List(), "long") && at < 10*most; at++ {
+		_, err := softfuse.Execute(context.Background(), get(t, tenants, fmt.Sprint(at)), ok)
+		must(t, err)
+	}
+	if tenants.Live() != most-1 {
+		t.Errorf("%d at work of %d", tenants.Live(), most-1)
+	}
+	found := get(t, tenants, "long")
+	if found == tenants.Overflow() || len(status(t, found).Transitions) != 16 {
+		t.Errorf("%+v", status(t, found).Totals)
+	}
+	live := tenants.Live()
+	if live != len(tenants.List()) || live >= most-2 || live < most-1-64 {
+		t.Errorf("%d at work of %d, and %v", live, most-1, tenants.List())
+	}
 }

@@ -1,4 +1,5 @@
-// The README's fragments, as they stand there: each compiles and does what it says, once what is its reader's own is given to it.
+// The README's fragments, as they stand there: each compiles and does what it says, with what the README says is its reader's own, and
+// nothing else.
 
 package tests
 
@@ -10,17 +11,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// ask is a reader's own function, asked within a call.
-const ask = "ask := func(context.Context) (string, error) { return \"Paris\", nil }\n"
+// yours is what the README may say that its reader has.
+var yours = map[string]string{
+	"ctx":      "var ctx = context.Background()",
+	"registry": "var registry = must(softfuse.New())",
+	"policy":   `var policy = must(registry.Policy("readme", "trip_on = { consecutive_failures = 5 }"))`,
+	"breaker":  `var breaker = must(registry.Breaker("readme", policy))`,
+	"scoring": `var scoring = must(softfuse.NewScoring(
+	must(softfuse.ScorerFile("target/components/scorers/text.wasm", softfuse.ScorerSettings{})), softfuse.ScoringSettings{},
+))`,
+	"ask": `var ask func(ctx context.Context, provider string) (string, error) = func(_ context.Context, provider string) (string, error) {
+	return provider + ": Paris", nil
+}`,
+}
 
-// fragments are the README's blocks of Go but for the quickstart, in order: a word of each, what its reader has already, and what must
-// hold after it.
-var fragments = []struct{ word, before, after string }{
-	{"breaker.Permit()", "", "if settled.Effect != softfuse.Recorded { return fmt.Errorf(\"%+v\", settled) }"},
+// fragments are the README's blocks of Go but for the quickstart, in order: a word of each, and what must hold after it.
+var fragments = []struct{ word, after string }{
+	{"breaker.Permit()", "if settled.Effect != softfuse.Recorded { return fmt.Errorf(\"%+v\", settled) }"},
 	{
 		"softfuse.NewTransport(breaker, nil)",
 		`server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -28,50 +40,33 @@ var fragments = []struct{ word, before, after string }{
 			fmt.Fprint(w, "data: Paris\n\ndata: [DONE]\n\n")
 		}))
 		defer server.Close()
-		scorer, err := softfuse.ScorerFile("target/components/scorers/text.wasm", softfuse.ScorerSettings{})
-		if err != nil { return err }
-		scoring, err := softfuse.NewScoring(scorer, softfuse.ScoringSettings{})
-		if err != nil { return err }
-		`,
-		`response, err := (&http.Client{Transport: transport}).Get(server.URL)
+		response, err := (&http.Client{Transport: transport}).Get(server.URL)
 		if err != nil { return err }
 		if _, err := io.Copy(io.Discard, response.Body); err != nil { return err }
 		if err := response.Body.Close(); err != nil { return err }
 		if status, err := breaker.Status(); err != nil || status.Totals.Successes < 2 { return fmt.Errorf("%+v %v", status, err) }`,
 	},
-	{"registry.BuildPolicy(", "", "if !policy.UsesScores() { return errors.New(policy.Text()) }"},
+	{"registry.BuildPolicy(", "if !policy.UsesScores() { return errors.New(policy.Text()) }"},
 	{
-		"softfuse.ScorerFile(", "",
+		"softfuse.ScorerFile(",
 		`if _, err := guard.Execute(ctx, func(context.Context) (string, error) { return "Paris is the capital of France.", nil }); err != nil { return err }`,
 	},
-	{"scorerlib.Open(", "", ""},
-	{
-		"softfuse.NewProviders(",
-		`ask := func(_ context.Context, provider, question string) (string, error) { return provider + " on " + question, nil }
-		question := "Paris"
-		openai, err := registry.Breaker("openai", policy)
-		if err != nil { return err }
-		azure, err := registry.Breaker("azure", policy)
-		if err != nil { return err }
-		`,
-		`if answer != "openai on Paris" || len(available) != 2 { return fmt.Errorf("%q %v", answer, available) }`,
-	},
-	{"softfuse.NewBulkhead(", ask, `if answer != "Paris" { return errors.New(answer) }`},
+	{"scorerlib.Open(", ""},
+	{"softfuse.NewProviders(", `if answer != "openai: Paris" || len(available) != 2 { return fmt.Errorf("%q %v", answer, available) }`},
+	{"softfuse.NewBulkhead(", `if answer != "openai: Paris" { return errors.New(answer) }`},
 }
 
 const (
-	fragmentHead = "func fragment%d(ctx context.Context, registry *softfuse.Registry, policy *softfuse.Policy, breaker *softfuse.Breaker) error {\n"
+	fragmentHead = "func fragment%d() error {\n"
 	fragmentMain = `
+func must[T any](made T, err error) T {
+	if err != nil { panic(err) }
+	return made
+}
+
 func main() {
-	ctx := context.Background()
-	registry, err := softfuse.New()
-	if err != nil { panic(err) }
-	policy, err := registry.Policy("readme", "trip_on = { consecutive_failures = 5 }")
-	if err != nil { panic(err) }
-	breaker, err := registry.Breaker("readme", policy)
-	if err != nil { panic(err) }
-	for at, run := range []func(context.Context, *softfuse.Registry, *softfuse.Policy, *softfuse.Breaker) error{%s} {
-		if err := run(ctx, registry, policy, breaker); err != nil {
+	for at, run := range []func() error{%s} {
+		if err := run(); err != nil {
 			fmt.Printf("fragment %%d: %%v\n", at, err)
 			os.Exit(1)
 		}
@@ -80,10 +75,31 @@ func main() {
 `
 )
 
-// wrapped is a block as a function's body: each error that it is told is looked at, and what it makes is used.
-func wrapped(t *testing.T, at int, block, before, after string) string {
+// given declares what the README says that its reader has, all of which its fragments want.
+func given(t *testing.T, text string, blocks []string) string {
 	t.Helper()
-	head := "package main\n" + fmt.Sprintf(fragmentHead, at) + before
+	_, sentence, _ := strings.Cut(text, "What follows are fragments of ")
+	sentence, _, _ = strings.Cut(sentence, " are yours.")
+	declared, last := "", ""
+	for _, found := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(sentence, -1) {
+		switch word := found[1]; {
+		case yours[word] != "":
+			if !regexp.MustCompile(`\b` + word + `\b`).MatchString(strings.Join(blocks, "\n")) {
+				t.Errorf("no fragment wants `%s`", word)
+			}
+			declared += yours[word] + "\n"
+			last = word
+		case last == "" || !strings.HasPrefix(yours[last], "var "+last+" "+word+" = "):
+			t.Errorf("README.md says that `%s` is its reader's own", word)
+		}
+	}
+	return declared
+}
+
+// wrapped is a block as a function's body: each error that it is told is looked at, and what it makes is used.
+func wrapped(t *testing.T, at int, block, after string) string {
+	t.Helper()
+	head := "package main\n" + fmt.Sprintf(fragmentHead, at)
 	whole := head + block + "\nreturn nil\n}\n"
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, "README.md", whole, 0)
@@ -115,7 +131,8 @@ func wrapped(t *testing.T, at int, block, before, after string) string {
 
 func TestTheReadmesFragmentsRun(t *testing.T) {
 	var blocks []string
-	for _, part := range strings.Split(string(mustRead(t, filepath.Join("..", "README.md"))), "\n```go\n")[1:] {
+	text := string(mustRead(t, filepath.Join("..", "README.md")))
+	for _, part := range strings.Split(text, "\n```go\n")[1:] {
 		block, _, _ := strings.Cut(part, "\n```")
 		if !strings.Contains(block, "package main") {
 			blocks = append(blocks, block)
@@ -128,13 +145,13 @@ func TestTheReadmesFragmentsRun(t *testing.T) {
 	for _, path := range []string{"context", "errors", "fmt", "io", "net/http", "net/http/httptest", "os", "time", modulePath, modulePath + "/scorerlib"} {
 		program += fmt.Sprintf("%q\n", path)
 	}
-	program += ")\nvar _ = time.Second\n"
+	program += ")\nvar _ = time.Second\n" + given(t, text, blocks)
 	var runs []string
 	for at, fragment := range fragments {
 		if !strings.Contains(blocks[at], fragment.word) {
 			t.Fatalf("fragment %d has no `%s`:\n%s", at, fragment.word, blocks[at])
 		}
-		program += wrapped(t, at, blocks[at], fragment.before, fragment.after)
+		program += wrapped(t, at, blocks[at], fragment.after)
 		if fragment.word == "scorerlib.Open(" && os.Getenv("SOFTFUSE_LIBRARY") == "" {
 			t.Log("without SOFTFUSE_LIBRARY the fragment of scorerlib is compiled, and doesn't run")
 			program += fmt.Sprintf("var _ = fragment%d\n", at)
@@ -153,9 +170,9 @@ func TestTheReadmesFragmentsRun(t *testing.T) {
 	write("go.mod", strings.ReplaceAll(description, "=> ../", "=> "+filepath.ToSlash(host)+"/"))
 	write("go.sum", string(mustRead(t, "go.sum")))
 	write("policy.toml", string(mustRead(t, filepath.Join(repo(t), "examples", "policies", "llm.toml"))))
-	text := string(mustRead(t, filepath.Join(componentsFolder(t), "scorers", "text.wasm")))
+	scorer := string(mustRead(t, filepath.Join(componentsFolder(t), "scorers", "text.wasm")))
 	for _, path := range []string{"target/components/scorers/text.wasm", "schema.wasm"} {
-		write(path, text)
+		write(path, scorer)
 	}
 	build := exec.Command("go", "build", "-o", "readme", ".")
 	build.Dir, build.Env = folder, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")

@@ -66,6 +66,8 @@ type chair struct {
 	who *Who
 	// id is the breaker's handle in the instance that is at work.
 	id uint32
+	// placed: it has a place as well. Who has left, and was used again, sits without one.
+	placed bool
 }
 
 // opening is how a circuit opened.

@@ -26,10 +26,10 @@ type Refused struct {
 // handover is a slot's part of a hot upgrade, until it is done.
 type handover struct {
 	slot *Slot
+	// next is nil where it is known already that the new component has no room.
 	next *live
-	// ids are the breakers' handles in the next instance, seated what they claim of it.
-	ids    map[*chair]uint32
-	seated room
+	// ids are the breakers' handles in the next instance.
+	ids map[*chair]uint32
 	// broken is how the old instance failed meanwhile.
 	broken *Failure
 }
@@ -51,12 +51,15 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 			defer slot.lock.Unlock()
 		}
 	}
-	rooms, failure := reckonAnew(all, scratch, bytesMax)
+	said, rooms, failure := reckonAnew(all, scratch)
 	if failure != nil {
 		return nil, failure
 	}
-	replaced := &Replaced{}
-	handovers, failure := handAllOver(all, component, bytesMax, replaced)
+	replaced, want := &Replaced{}, &wanted{bytesMax: bytesMax}
+	handovers, failure := handAllOver(all, component, rooms, want, replaced)
+	if failure == nil && !want.fits() {
+		failure = scratch.noRoom(want)
+	}
 	for _, made := range handovers {
 		if failure == nil {
 			made.commit()
@@ -67,7 +70,7 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 	if failure != nil {
 		return nil, failure
 	}
-	rooms.commit(all)
+	said.commit(all)
 	for _, slots := range all {
 		slots.component, slots.bytesMax = component, func() uint64 { return bytesMax }
 		for _, slot := range slots.slots {
@@ -78,36 +81,54 @@ func Replace(all []*Slots, component *Compiled) (*Replaced, *Failure) {
 	return replaced, nil
 }
 
-// figures is what another component says that breakers of the policies take that have places.
+// figures is what another component says that breakers of the policies take that have places, or seats.
 type figures map[*Policy]*said
 
-// reckonAnew says what those who have a place take by the word of another component, of which an instance is given, and whether it has
-// room for all of them: those too that weren't used yet, since a place is promised.
-func reckonAnew(all []*Slots, scratch *live, bytesMax uint64) (figures, *Failure) {
-	found, most, breakers := figures{}, uint64(0), uint64(0)
+// reckonAnew says by the word of another component, of which an instance is given, what breakers of the policies take, and what all of
+// an instance claim: those too that have a place and weren't used yet, since a place is promised, and those that have given theirs up,
+// were used again, and sit there.
+func reckonAnew(all []*Slots, scratch *live) (figures, map[*Slot]*room, *Failure) {
+	found, rooms := figures{}, map[*Slot]*room{}
 	for _, slots := range all {
 		for _, slot := range slots.slots {
-			anew := room{kinds: map[kindOf]*kind{}}
+			anew := &room{kinds: map[kindOf]*kind{}}
+			rooms[slot] = anew
 			for of, one := range slot.room.kinds {
-				if found[of.policy] == nil {
-					policy, why := scratch.policy(of.policy, of.policy.Source)
-					if why.failure != nil && !why.refused {
-						return nil, why.failure
-					}
-					// Of a policy that it refuses there will be no breakers.
-					found[of.policy] = &said{component: scratch.instance.compiled.serial, breakerBytes: policy.breakerBytes}
+				if failure := found.ask(scratch, of.policy); failure != nil {
+					return nil, nil, failure
 				}
 				anew.kinds[of] = found.reckon(one)
 			}
-			if anew.sum(); addUp(anew.bytes, anew.transit) > most {
-				most, breakers = addUp(anew.bytes, anew.transit), anew.all()
+			anew.sum()
+			if slot.live == nil {
+				continue
+			}
+			for chair := range slot.live.seated {
+				if chair.placed {
+					continue
+				}
+				if failure := found.ask(scratch, chair.who.Policy); failure != nil {
+					return nil, nil, failure
+				}
+				anew.add(chair.who.Policy, found[chair.who.Policy].breakerBytes, 0)
 			}
 		}
 	}
-	if most > bytesMax {
-		return nil, scratch.noRoom(breakers, most, bytesMax)
+	return found, rooms, nil
+}
+
+// ask asks what breakers of a policy take, unless it is known.
+func (f figures) ask(scratch *live, of *Policy) *Failure {
+	if f[of] != nil {
+		return nil
 	}
-	return found, nil
+	policy, why := scratch.policy(of, of.Source)
+	if why.failure != nil && !why.refused {
+		return why.failure
+	}
+	// Of a policy that it refuses there will be no breakers.
+	f[of] = &said{component: scratch.instance.compiled.serial, breakerBytes: policy.breakerBytes}
+	return nil
 }
 
 // reckon is a kind as the other component has it.
@@ -132,26 +153,48 @@ func (f figures) commit(all []*Slots) {
 	}
 }
 
-// noRoom says that so many breakers of one instance want more of its memory than they may have.
-func (l *live) noRoom(breakers, bytes, bytesMax uint64) *Failure {
-	return failed(BreakerRefused, "the breaker component `%s` has no room for the breakers that are there: with full windows the %d of one instance "+
-		"would take up to %d bytes, snapshots included, of %d that they may have with a memoryBytesMax of %d; it must be %d at least",
-		l.instance.compiled.Name, breakers, bytes, bytesMax, l.instance.compiled.bounds.MemoryBytesMax, memoryBytesFor(bytes, l.instance.InitialBytes))
+// wanted is what the breakers want of that instance which they want most of.
+type wanted struct {
+	breakers, bytes uint64
+	bytesMax        uint64
 }
 
-func handAllOver(all []*Slots, component *Compiled, bytesMax uint64, replaced *Replaced) (handovers []*handover, failure *Failure) {
+func (w *wanted) fits() bool { return w.bytes <= w.bytesMax }
+
+// see looks at an instance's breakers, of which one has a snapshot of this length.
+func (w *wanted) see(claimed *room, snapshotBytes int) {
+	if bytes := addUp(claimed.bytes, max(claimed.transit, uint64(snapshotBytes))); bytes > w.bytes {
+		w.breakers, w.bytes = claimed.all(), bytes
+	}
+}
+
+// noRoom says that breakers of one instance want more of its memory than they may have.
+func (l *live) noRoom(want *wanted) *Failure {
+	return failed(BreakerRefused, "the breaker component `%s` has no room for the breakers that are there: with full windows the %d of one instance "+
+		"would take up to %d bytes, snapshots included, of %d that they may have with a memoryBytesMax of %d; it must be %d at least",
+		l.instance.compiled.Name, want.breakers, want.bytes, want.bytesMax, l.instance.compiled.bounds.MemoryBytesMax,
+		memoryBytesFor(want.bytes, l.instance.InitialBytes))
+}
+
+// handAllOver makes all breakers in next instances as well, as long as there is room. Where there is not, all are looked at all the same,
+// so that what is wanted is known in full.
+func handAllOver(all []*Slots, component *Compiled, rooms map[*Slot]*room, want *wanted, replaced *Replaced) (handovers []*handover, failure *Failure) {
+	for _, claimed := range rooms {
+		want.see(claimed, 0)
+	}
 	for _, slots := range all {
 		for _, slot := range slots.slots {
 			if slot.live == nil {
 				continue
 			}
-			next, failure := newLive(component)
-			if failure != nil {
-				return handovers, failure
+			made := &handover{slot: slot, ids: map[*chair]uint32{}}
+			if want.fits() {
+				if made.next, failure = newLive(component); failure != nil {
+					return handovers, failure
+				}
 			}
-			made := &handover{slot: slot, next: next, ids: map[*chair]uint32{}}
 			handovers = append(handovers, made)
-			if failure := made.run(bytesMax, replaced); failure != nil {
+			if failure := made.run(rooms[slot], want, replaced); failure != nil {
 				return handovers, failure
 			}
 		}
@@ -160,14 +203,18 @@ func handAllOver(all []*Slots, component *Compiled, bytesMax uint64, replaced *R
 }
 
 // run makes every breaker that sits in the slot in the next instance as well.
-func (h *handover) run(bytesMax uint64, replaced *Replaced) *Failure {
+func (h *handover) run(claimed *room, want *wanted, replaced *Replaced) *Failure {
 	for chair := range h.slot.live.seated {
 		saved := h.save(chair)
 		if saved == nil {
 			replaced.Lost = append(replaced.Lost, chair.who.Name)
 			continue
 		}
-		switch refused, failure := h.takeOver(chair, saved, bytesMax); {
+		// A snapshot may be longer than what is claimed for it.
+		if want.see(claimed, len(saved.Bytes)); !want.fits() {
+			continue
+		}
+		switch refused, failure := h.takeOver(chair, saved); {
 		case failure != nil:
 			return failure
 		case refused != nil:
@@ -196,7 +243,7 @@ func (h *handover) save(chair *chair) *Saved {
 }
 
 // takeOver makes a breaker in the next instance, unless that refuses it.
-func (h *handover) takeOver(chair *chair, saved *Saved, bytesMax uint64) (*Refused, *Failure) {
+func (h *handover) takeOver(chair *chair, saved *Saved) (*Refused, *Failure) {
 	name := chair.who.Name
 	policy, why := h.next.policy(chair.who.Policy, name)
 	switch {
@@ -205,10 +252,6 @@ func (h *handover) takeOver(chair *chair, saved *Saved, bytesMax uint64) (*Refus
 	case why.failure != nil:
 		return nil, why.failure
 	}
-	// Who has given up its place and was used again sits here too; and a snapshot may be longer than what is claimed for it.
-	if bytes := h.seated.with(claimOf(policy.breakerBytes, len(saved.Bytes))); bytes > bytesMax {
-		return nil, h.next.noRoom(uint64(len(h.ids)+1), bytes, bytesMax)
-	}
 	id, refused, failure := h.next.restore(policy, saved, saved.At)
 	if failure != nil {
 		return nil, failure
@@ -216,7 +259,6 @@ func (h *handover) takeOver(chair *chair, saved *Saved, bytesMax uint64) (*Refus
 	if refused != nil {
 		return &Refused{Name: name, Snapshot: refused}, nil
 	}
-	h.seated.add(chair.who.Policy, policy.breakerBytes, len(saved.Bytes))
 	h.next.seated[chair] = struct{}{}
 	h.ids[chair] = id
 	return nil, nil
@@ -236,7 +278,9 @@ func (h *handover) commit() {
 
 // giveUp leaves the old instance at work, unless it has failed.
 func (h *handover) giveUp() {
-	h.next.instance.Close()
+	if h.next != nil {
+		h.next.instance.Close()
+	}
 	if h.broken != nil {
 		h.slot.fail(h.broken)
 	}

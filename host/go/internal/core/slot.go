@@ -178,7 +178,7 @@ func (s *Slot) takeSeat(cell *Cell, who *Who, now int64) (*Restored, *Failure) {
 	unsaved := cell.unsaved
 	hadSaved := cell.saved != nil
 	cell.snapshotFailed, cell.unsaved = false, 0
-	cell.incarnation, cell.chair = s.incarnation, &chair{who: who, id: id}
+	cell.incarnation, cell.chair = s.incarnation, &chair{who: who, id: id, placed: cell.place != nil}
 	s.live.seated[cell.chair] = struct{}{}
 	if !cameBack && !gaveUp && (!hadSaved || fromSnapshot) {
 		cell.unsaved = 0
