@@ -211,6 +211,53 @@ fn what_is_left_in_several_instances_is_not_added_up() {
     registry.breaker("fifth", &policy).unwrap_err();
 }
 
+/// What a circuit has to say of its past may take more than is kept free for a snapshot: others make room for it, as where all places are
+/// taken.
+#[test]
+fn idle_keys_make_room_for_one_whose_snapshot_is_long() {
+    let clock = clock();
+    let registry = builder(&clock).component_memory_bytes_max(3 << 20).component_instances(1).build().unwrap();
+    let policy = registry.policy("tiny", TWO_FAILURES).unwrap();
+    let fits = match registry.keyed("tenant", &policy, settings(1_000_000)) {
+        Err(RegistryError::NoRoom { fit, .. }) => usize::try_from(fit).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    // The overflow breaker is one of them.
+    let live_max = fits - 1;
+    let family = registry.keyed("tenant", &policy, settings(live_max)).unwrap();
+    let troubled = family.get("troubled").unwrap();
+    for trip in 0..20 {
+        assert!(troubled.trip(&"why? ".repeat(200), None).unwrap().is_some(), "{trip}");
+        troubled.reset().unwrap();
+    }
+    let before = troubled.status().unwrap();
+    let snapshot_bytes = troubled.snapshot().unwrap().len();
+    assert!(snapshot_bytes > 5000 && policy.info().breaker_bytes < 500, "{snapshot_bytes}");
+    drop(troubled);
+    let mut keys = 0;
+    while family.live() < live_max || family.list().iter().any(|(key, _)| &**key == "troubled") {
+        clock.advance(Duration::from_millis(1));
+        family.get(&keys.to_string()).unwrap().permit().unwrap().success();
+        keys += 1;
+    }
+    let retired = family.retired();
+
+    let troubled = family.get("troubled").unwrap();
+    assert_eq!(troubled.name().as_ref(), "tenant/troubled");
+    assert_eq!(troubled.status().unwrap().transitions, before.transitions);
+    // As many went as were in its way, and not all.
+    let left = live_max - family.live();
+    assert!((1..64).contains(&left), "{left} of {live_max}");
+    // Beside those, the one in whose place it came, and it is no longer retired itself.
+    assert_eq!(family.retired(), retired + left);
+    assert_sound(&registry);
+    // What went comes back.
+    for key in 0..keys {
+        assert_ne!(family.get(&key.to_string()).unwrap().name(), family.overflow().name());
+        assert!(family.live() <= live_max);
+    }
+}
+
 /// Many tiny breakers cost more than their windows: the table of them, the allocator, what trips leave.
 #[test]
 fn tiny_breakers_are_counted_with_all_that_they_cost() {

@@ -18,6 +18,9 @@ use crate::types::State;
 const KEY_BYTES_MAX: usize = 1024;
 /// How often a key that finds no room asks other shards to retire one, where others are quicker to take what is freed.
 const ATTEMPTS_MAX: usize = 4;
+/// How many retire for a key at most beyond the one in whose place it comes. One is enough, unless the key's snapshot is longer than what is
+/// kept free for one: what 16 transitions say can take as much as some dozens of small breakers.
+const MAKE_ROOM_MAX: usize = 64;
 /// How many of those who were lent a buffer are asked for it at a time, where another key wants one.
 const LENT_ASKED: usize = 2;
 
@@ -182,8 +185,7 @@ impl Keyed {
                 continue;
             }
             let has_room = shards.count_in(settings.live_max) || self.retire_one(&mut shard, &mut gone);
-            // There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one.
-            let placed = has_room.then(|| self.place(hash, retired.as_ref())).flatten();
+            let placed = has_room.then(|| self.place(&mut shard, hash, retired.as_ref(), &mut gone)).flatten();
             let Some(cell) = placed else {
                 if let Some(retired) = retired {
                     self.0.retired.lock().put(key.into(), retired, settings, &mut gone);
@@ -191,7 +193,7 @@ impl Keyed {
                 drop(shard);
                 if has_room {
                     shards.count_out();
-                } else if attempts < ATTEMPTS_MAX && self.retire_elsewhere(hash) {
+                } else if attempts < ATTEMPTS_MAX && self.retire_elsewhere(hash, &mut gone) {
                     attempts += 1;
                     continue;
                 }
@@ -211,10 +213,23 @@ impl Keyed {
         }
     }
 
-    fn place(&self, hash: u64, retired: Option<&Retired>) -> Option<Cell> {
-        let saved = retired.map(|retired| (Arc::clone(&retired.snapshot), retired.at));
+    /// A place for one that is counted in, whose shard is locked; none where there is none, and none can be made.
+    fn place(&self, shard: &mut Shard, hash: u64, retired: Option<&Retired>, gone: &mut Vec<Gone>) -> Option<Cell> {
         let Inner { kin, shards, .. } = &*self.0;
-        kin.home.slots.place(&kin.who, shards.slot_of(hash), saved).ok()
+        for _ in 0..=MAKE_ROOM_MAX {
+            let saved = retired.map(|retired| (Arc::clone(&retired.snapshot), retired.at));
+            match kin.home.slots.place(&kin.who, shards.slot_of(hash), saved) {
+                Ok(cell) => return Some(cell),
+                // There is room for as many as may be at work; but a snapshot may be longer than what is kept free for one. Where it
+                // doesn't fit beside the overflow breaker, nobody's leaving helps.
+                Err(no_place) if no_place.fit <= 1 => return None,
+                // That one was counted, and so is the one that comes.
+                Err(_) if self.retire_one(shard, gone) => shards.count_out(),
+                Err(_) if self.retire_elsewhere(hash, gone) => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     /// Every key at work with its breaker, the last called first.
@@ -263,12 +278,12 @@ impl Keyed {
     }
 
     /// Retires a breaker of another shard than this key's. Whether there was one.
-    fn retire_elsewhere(&self, hash: u64) -> bool {
+    fn retire_elsewhere(&self, hash: u64, gone: &mut Vec<Gone>) -> bool {
         let Inner { shards, .. } = &*self.0;
         shards.others(hash).any(|shard| {
-            let mut gone = Vec::new();
-            let mut shard = shard.lock();
-            let retired = self.retire_one(&mut shard, &mut gone);
+            // Nobody waits for another shard while it holds one.
+            let Some(mut shard) = shard.try_lock() else { return false };
+            let retired = self.retire_one(&mut shard, gone);
             drop(shard);
             if retired {
                 shards.count_out();
