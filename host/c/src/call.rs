@@ -1,7 +1,6 @@
 //! The guarded call as one function: take, call, settle.
 
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
 
 use crate::breaker::sf_breaker;
 use crate::code::sf_code;
@@ -26,31 +25,27 @@ pub unsafe extern "C" fn sf_call(
     rejection: *mut sf_rejection,
     settled: *mut sf_settled,
 ) -> sf_code {
-    let mut taken = MaybeUninit::new(sf_permit::EMPTY);
+    let mut permit = sf_permit::EMPTY;
     let code = quick(|| {
         let call = call.ok_or_else(|| Fault::null("call"))?;
         // SAFETY: the header's rules hold for what was handed in.
-        let code = unsafe { take(breaker, Some(&mut taken), rejection, None) }?;
+        let code = unsafe { take(breaker, &mut permit, rejection, None) }?;
         if code != sf_code::SF_OK {
             return Ok(code);
         }
-        // SAFETY: it was made of a value, and `take` wrote another.
-        let permit = unsafe { taken.assume_init_mut() };
         let mut outcome = sf_outcome::success();
         // SAFETY: the header asks that it is such a function, and both pointers are good for the call's duration.
-        unsafe { call(user, permit, &raw mut outcome) };
+        unsafe { call(user, &raw mut permit, &raw mut outcome) };
         if permit.is_settled() {
             // By the call itself.
             return Ok(sf_code::SF_OK);
         }
         // SAFETY: the header's rules hold for what was handed in; the outcome is here.
-        unsafe { settle(Some(permit), &raw const outcome, None, settled) }
+        unsafe { settle(Some(&mut permit), &raw const outcome, None, settled) }
     });
-    // SAFETY: it was made of a value.
-    let permit = unsafe { taken.assume_init_mut() };
     if permit.is_live() {
         // Its outcome is wrong, or the library has panicked.
-        sf_permit_cancel(Some(permit));
+        sf_permit_cancel(Some(&mut permit));
     }
     code
 }

@@ -137,7 +137,7 @@ pub unsafe extern "C" fn sf_permit_take(
     rejection: *mut sf_rejection,
 ) -> sf_code {
     // SAFETY: as this function asks.
-    quick(|| unsafe { take(breaker, permit, rejection, None) })
+    quick(|| unsafe { take(breaker, blank(permit)?, rejection, None) })
 }
 
 /// `sf_permit_take` at `now_ns`, nanoseconds of the registry's clock, which isn't read then.
@@ -149,21 +149,26 @@ pub unsafe extern "C" fn sf_permit_take_at(
     rejection: *mut sf_rejection,
 ) -> sf_code {
     // SAFETY: as this function asks.
-    quick(|| unsafe { take(breaker, permit, rejection, Some(Time::from_nanos(now_ns))) })
+    quick(|| unsafe { take(breaker, blank(permit)?, rejection, Some(Time::from_nanos(now_ns))) })
 }
 
+/// The caller's permit, which is none yet: so it stays one that isn't taken whatever follows, a panic of the clock's included.
+#[inline]
+fn blank(permit: Option<&mut MaybeUninit<sf_permit>>) -> Result<&mut sf_permit, Fault> {
+    Ok(permit.ok_or_else(|| Fault::null("permit"))?.write(sf_permit::EMPTY))
+}
+
+/// Fills a permit that is none yet.
+///
 /// # Safety
 /// By the header's rule of structs that are filled, for `rejection`.
 #[inline(always)]
 pub(crate) unsafe fn take(
     breaker: Option<&sf_breaker>,
-    permit: Option<&mut MaybeUninit<sf_permit>>,
+    permit: &mut sf_permit,
     rejection: *mut sf_rejection,
     now: Option<Time>,
 ) -> Result<sf_code, Fault> {
-    let permit = permit.ok_or_else(|| Fault::null("permit"))?;
-    // Written first, so that it is none whatever follows, a panic of the clock's included.
-    let permit = permit.write(sf_permit::EMPTY);
     let breaker = handle(breaker, "breaker")?;
     // SAFETY: as this function asks.
     unsafe { check(rejection, "rejection") }?;
