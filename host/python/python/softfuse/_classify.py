@@ -93,8 +93,9 @@ def kind_of_model_error(error: dict[str, Any]) -> str:
     inside of a stream that began with 200.
     """
     kind, code = (str(word).lower() if type(word) in (str, int) else "" for word in (error.get("type"), error.get("code")))
+    words = f"{kind} {code}"
     for sign, meaning in _MODEL_SIGNS:
-        if sign in f"{kind} {code}":
+        if sign in words:
             return meaning
     return kind_of_status(int(code)) if _FAILING_STATUS.fullmatch(code) else "error"
 
