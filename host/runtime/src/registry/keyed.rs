@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::retired::{Retired, RetiredKeys};
 use super::shards::{Gone, Shard, Shards};
@@ -193,7 +193,8 @@ impl Keyed {
                 drop(shard);
                 if has_room {
                     shards.count_out();
-                } else if attempts < ATTEMPTS_MAX && self.retire_elsewhere(hash, &mut gone) {
+                } else if attempts < ATTEMPTS_MAX && self.retire_elsewhere(hash, &mut gone, |shard| Some(shard.lock()))
+                {
                     attempts += 1;
                     continue;
                 }
@@ -225,7 +226,8 @@ impl Keyed {
                 Err(no_place) if no_place.fit <= 1 => return None,
                 // That one was counted, and so is the one that comes.
                 Err(_) if self.retire_one(shard, gone) => shards.count_out(),
-                Err(_) if self.retire_elsewhere(hash, gone) => {}
+                // Nobody waits for another shard while it holds one.
+                Err(_) if self.retire_elsewhere(hash, gone, Mutex::try_lock) => {}
                 Err(_) => return None,
             }
         }
@@ -277,12 +279,16 @@ impl Keyed {
         true
     }
 
-    /// Retires a breaker of another shard than this key's. Whether there was one.
-    fn retire_elsewhere(&self, hash: u64, gone: &mut Vec<Gone>) -> bool {
+    /// Retires a breaker of another shard than this key's, of those that are locked so. Whether there was one.
+    fn retire_elsewhere(
+        &self,
+        hash: u64,
+        gone: &mut Vec<Gone>,
+        lock: impl Fn(&Mutex<Shard>) -> Option<MutexGuard<'_, Shard>>,
+    ) -> bool {
         let Inner { shards, .. } = &*self.0;
         shards.others(hash).any(|shard| {
-            // Nobody waits for another shard while it holds one.
-            let Some(mut shard) = shard.try_lock() else { return false };
+            let Some(mut shard) = lock(shard) else { return false };
             let retired = self.retire_one(&mut shard, gone);
             drop(shard);
             if retired {
