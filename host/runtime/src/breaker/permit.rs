@@ -233,11 +233,7 @@ impl<'b> Permit<'b> {
     /// [`settle_at`](Self::settle_at), where it is known who owes a score.
     #[inline(always)]
     pub(crate) fn settle_owed_by(self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled<'b> {
-        if let Some(score) = self.own_score()
-            && !matches!(outcome.signal, Signal::Score(_))
-        {
-            outcome.signal = Signal::Score(score);
-        }
+        add_reported(&mut outcome, self.own_score());
         if outcome.signal != Signal::Pending
             && let Some(plain) = self.plain()
         {
@@ -292,11 +288,7 @@ impl<'b> Permit<'b> {
 
     fn record(&mut self, debtor: Debtor, mut outcome: Outcome, now: Time) -> Settled<'b> {
         self.standing.set(Standing::SETTLED, true);
-        if let Some(score) = self.close_reports()
-            && !matches!(outcome.signal, Signal::Score(_))
-        {
-            outcome.signal = Signal::Score(score);
-        }
+        add_reported(&mut outcome, self.close_reports());
         let owed = self.reporters_owe(debtor, &outcome);
         let latency_nanos = latency_nanos(&outcome, self.admitted_at, now);
         let (effect, change) =
@@ -327,6 +319,16 @@ impl<'b> Permit<'b> {
             let _ = self.reporter();
         }
         owe
+    }
+}
+
+/// What was reported counts, unless the outcome has a score of its own.
+#[inline(always)]
+fn add_reported(outcome: &mut Outcome, reported: Option<Score>) {
+    if let Some(score) = reported
+        && !matches!(outcome.signal, Signal::Score(_))
+    {
+        outcome.signal = Signal::Score(score);
     }
 }
 
