@@ -118,10 +118,9 @@ func TestRegistriesAreConsistent(t *testing.T) {
 	}
 }
 
-// TestManyKeysFromManyGoroutines retires and brings back under load: totals of all keys are what was done.
-func TestManyKeysFromManyGoroutines(t *testing.T) {
-	registry, keyed := family(t, softfuse.KeyedSettings{LiveMax: 8, LentMax: 2}, softfuse.WithLeaseAfter(2))
-	const goroutines, calls, keys = 4, 1500, 24
+// callFromMany makes so many good calls in each of so many goroutines, by keys in an order of each one's own, and waits for them.
+func callFromMany(t *testing.T, keyed *softfuse.Keyed, goroutines, calls, keys int) {
+	t.Helper()
 	var group sync.WaitGroup
 	for number := range goroutines {
 		group.Go(func() {
@@ -138,6 +137,13 @@ func TestManyKeysFromManyGoroutines(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestManyKeysFromManyGoroutines retires and brings back under load: totals of all keys are what was done.
+func TestManyKeysFromManyGoroutines(t *testing.T) {
+	registry, keyed := family(t, softfuse.KeyedSettings{LiveMax: 8, LentMax: 2}, softfuse.WithLeaseAfter(2))
+	const goroutines, calls, keys = 4, 1500, 24
+	callFromMany(t, keyed, goroutines, calls, keys)
 	if keyed.Live() > 8 {
 		t.Errorf("%d at work", keyed.Live())
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -70,18 +69,25 @@ func hasNoRoom(t *testing.T, registry *softfuse.Registry, next []byte, memory in
 	return number
 }
 
+// withMoreLike is a breaker, and so many more of its policy.
+func withMoreLike(t *testing.T, registry *softfuse.Registry, first *softfuse.Breaker, more int) []*softfuse.Breaker {
+	t.Helper()
+	breakers := []*softfuse.Breaker{first}
+	for at := range more {
+		named, err := registry.Breaker(fmt.Sprint("llm ", at), first.Policy())
+		must(t, err)
+		breakers = append(breakers, named)
+	}
+	return breakers
+}
+
 func aBoundThatIsTooSmall(t *testing.T) {
 	log := &log{}
 	const large = "{ quality_below = { threshold = 0.5, window = 100_000 } }"
 	registry, first := made(t, "trip_on = { any_of = ["+large+", { all_of = ["+large+", "+large+"] }] }",
 		code, softfuse.WithInstances(2), softfuse.WithOnEvent(log.add), softfuse.WithClock(&softfuse.ManualClock{}))
 	// Three in the one instance, two in the other; the last was never used, and has its place all the same.
-	breakers := []*softfuse.Breaker{first}
-	for at := range 4 {
-		named, err := registry.Breaker(fmt.Sprint("llm ", at), first.Policy())
-		must(t, err)
-		breakers = append(breakers, named)
-	}
+	breakers := withMoreLike(t, registry, first, 4)
 	for at, breaker := range breakers[:4] {
 		for range at + 1 {
 			_, err := softfuse.Execute(context.Background(), breaker, ok)
@@ -145,12 +151,7 @@ func breakersThatAreTooMany(t *testing.T) {
 func whoIsRemovedAndUsedAgain(t *testing.T) {
 	registry, first := made(t, threeFailures, code, softfuse.WithInstances(2))
 	// Eight in each instance: half of them have given up their places, and one has a place that it never used.
-	breakers := []*softfuse.Breaker{first}
-	for at := range 15 {
-		named, err := registry.Breaker(fmt.Sprint("llm ", at), first.Policy())
-		must(t, err)
-		breakers = append(breakers, named)
-	}
+	breakers := withMoreLike(t, registry, first, 15)
 	for at, breaker := range breakers[:15] {
 		if at%4 < 2 {
 			registry.Remove(breaker.Name())
@@ -330,18 +331,7 @@ func aHeavierOneUnderLoad(t *testing.T) {
 	_, err = registry.ReplaceComponent("heavy", claims(t), patience, 64<<20)
 	must(t, err)
 	const goroutines, calls, keys = 4, 400, 40
-	var group sync.WaitGroup
-	for number := range goroutines {
-		group.Go(func() {
-			for i := range calls {
-				breaker, err := tenants.Get(fmt.Sprint((i*7 + number*i) % keys))
-				must(t, err)
-				_, err = softfuse.Execute(context.Background(), breaker, ok)
-				must(t, err)
-			}
-		})
-	}
-	group.Wait()
+	callFromMany(t, tenants, goroutines, calls, keys)
 	// Five in each instance, one of which is the overflow breaker.
 	if live := tenants.Live(); live != len(tenants.List()) || live > 9 || live+tenants.Retired() != keys {
 		t.Errorf("%d at work, %d retired: %v", live, tenants.Retired(), tenants.List())
